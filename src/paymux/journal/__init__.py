@@ -1,0 +1,184 @@
+"""The durable store: what arrived, what is known of each payment, and everything that goes to Kafka, in one order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from paymux.delivery import Asked, ObjectRef, Proof, Verified
+    from paymux.provider import Account
+    from paymux.records import Record
+    from paymux.statement import Item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One delivery to append, with what its items turned out to be.
+
+    `answers` is the id of the lookup that this delivery answers, `asked` that lookup's count of askers when the request
+    was sent, `again_at` when to ask once more although it was answered (the object is still open).
+    """
+
+    account: Account
+    verified: Verified
+    items: tuple[Item, ...]
+    answers: int | None = None
+    asked: int = 0
+    again_at: datetime | None = None
+
+
+class Result(StrEnum):
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What append did with one item. `event_ids` are those now in the outbox for it.
+
+    `outcome` is events, lookup, ignored or quarantined; `reason` says why it was quarantined.
+    """
+
+    result: Result
+    outcome: str
+    reason: str | None = None
+    event_ids: tuple[str, ...] = ()
+    unexpected: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """A record with its place in its shard's order: `seq` is 1, 2, 3 ... without gaps, in commit order."""
+
+    shard: int
+    seq: int
+    record: Record
+    created_at: datetime
+
+
+class Outbox(Protocol):
+    """What the relay needs of a journal; also implemented over a read-only connection of another process."""
+
+    @property
+    def identity(self) -> str:
+        """A UUID, new after a restore."""
+        ...
+
+    async def mark(self, shard: int) -> int:
+        """The seq up to which the journal knows that everything is published; 0 at first. It may lag."""
+        ...
+
+    async def advance(self, shard: int, seq: int) -> None:
+        """Everything up to `seq` is published. Lazy: the checkpoint in Kafka is the truth."""
+        ...
+
+    async def end(self, shard: int) -> int:
+        """The highest committed seq."""
+        ...
+
+    async def read(self, shard: int, after: int, limit: int) -> Sequence[OutboxRow]:
+        """The next rows, in order, from `after` (exclusive)."""
+        ...
+
+    async def event_id(self, shard: int, seq: int) -> str | None:
+        """The event id at `seq`; None where there is no such row."""
+        ...
+
+    async def wait(self, shard: int, after: int, timeout: float) -> None:  # noqa: ASYNC109  # a poll, not a deadline
+        """Return when there may be rows after `after`, or after `timeout` seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupRow:
+    """An object to ask the provider's API for. `asked` counts the deliveries that asked so far.
+
+    `delivery_id`, `event_key`, `event_type` and `proof` are those of the newest delivery that asked.
+    """
+
+    id: int
+    provider: str
+    account: str
+    ref: ObjectRef
+    settles: bool
+    occurred_at: datetime | None
+    asked: int
+    attempts: int
+    due_at: datetime
+    delivery_id: str
+    event_key: str | None
+    event_type: str | None
+    received_at: datetime
+    proof: Proof
+    rounds: int = 0
+
+    @property
+    def question(self) -> Asked:
+        from paymux.delivery import Asked  # noqa: PLC0415
+
+        return Asked(ref=self.ref, occurred_at=self.occurred_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """A delivery that was not accepted: no part of it is kept but its size and digest."""
+
+    at: datetime
+    provider: str
+    account: str
+    reason: str
+    address: str
+    size: int
+    sha256: str
+
+
+class Journal(Outbox, Protocol):
+    """memory, sqlite and postgres implement this; tests/journal holds all of them to one suite."""
+
+    @property
+    def shards(self) -> int: ...
+
+    async def append(self, entry: Entry) -> tuple[Receipt, ...]:
+        """Durable when it returns; concurrent calls share a commit. One receipt for each item.
+
+        Raises JournalUnavailable: nothing of this entry was kept, and nothing may be acknowledged.
+        """
+        ...
+
+    async def due_lookups(self, now: datetime, limit: int) -> Sequence[LookupRow]:
+        """Lookups whose time has come, oldest first."""
+        ...
+
+    async def next_lookup_at(self) -> datetime | None:
+        """When the next lookup is due; None without any."""
+        ...
+
+    async def postpone(self, lookup: LookupRow, until: datetime) -> None:
+        """An attempt failed for now: count it, and ask again at `until`. Raises JournalUnavailable."""
+        ...
+
+    async def give_up(self, lookup: LookupRow, *, reason: str, detail: str) -> None:
+        """The API will not answer: quarantine the delivery that asked (`lookup_not_found`, `lookup_denied`), or
+        for a hint drop the lookup. A delivery that asked meanwhile keeps the lookup. Raises JournalUnavailable.
+        """
+        ...
+
+    async def lookups_waiting(self) -> int: ...
+
+    def reject(self, rejection: Rejection) -> None:
+        """Remember a rejection in a bounded ring; never blocks, never fails, never costs a commit of its own."""
+        ...
+
+    async def rejections(self, limit: int) -> Sequence[Rejection]: ...
+
+    async def healthy(self) -> None:
+        """Raises JournalUnavailable while it cannot commit."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,222 @@
+"""What a provider is to paymux: one frozen value of tables and a few pure functions, and an account with it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+from paymux.canonical import DisputeStatus, Entity, PaymentStatus, PayoutStatus, RefundStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from enum import StrEnum
+
+    from paymux.delivery import Asked, Verified
+    from paymux.signatures import Scheme
+    from paymux.statement import Head, Lookup, Statement
+    from paymux.wild import Wild
+
+Options = "Mapping[str, str]"
+
+NO_MAPPING: Final[Mapping[str, str]] = MappingProxyType({})
+
+# Where two statements have the same time, the higher rank is the newer one.
+RANKS: Final[Mapping[Entity, Mapping[str, int]]] = {
+    Entity.PAYMENT: {
+        PaymentStatus.PENDING: 0,
+        PaymentStatus.REQUIRES_ACTION: 1,
+        PaymentStatus.PROCESSING: 2,
+        PaymentStatus.AUTHORIZED: 3,
+        PaymentStatus.PARTIALLY_CAPTURED: 4,
+        PaymentStatus.FAILED: 5,
+        PaymentStatus.SUCCEEDED: 6,
+        PaymentStatus.CANCELED: 7,
+        PaymentStatus.EXPIRED: 8,
+    },
+    Entity.REFUND: {
+        RefundStatus.PENDING: 0,
+        RefundStatus.REQUIRES_ACTION: 1,
+        RefundStatus.PROCESSING: 2,
+        RefundStatus.CANCELED: 3,
+        RefundStatus.SUCCEEDED: 4,
+        RefundStatus.FAILED: 5,
+    },
+    Entity.DISPUTE: {
+        DisputeStatus.INQUIRY: 0,
+        DisputeStatus.NEEDS_RESPONSE: 1,
+        DisputeStatus.UNDER_REVIEW: 2,
+        DisputeStatus.EXPIRED: 3,
+        DisputeStatus.ACCEPTED: 4,
+        DisputeStatus.CANCELED: 5,
+        DisputeStatus.WON: 6,
+        DisputeStatus.LOST: 7,
+    },
+    Entity.PAYOUT: {
+        PayoutStatus.PENDING: 0,
+        PayoutStatus.IN_TRANSIT: 1,
+        PayoutStatus.PAID: 2,
+        PayoutStatus.CANCELED: 3,
+        PayoutStatus.FAILED: 4,
+        PayoutStatus.RETURNED: 5,
+    },
+}
+
+FINAL: Final[Mapping[Entity, frozenset[str]]] = {
+    Entity.PAYMENT: frozenset(
+        {PaymentStatus.SUCCEEDED, PaymentStatus.FAILED, PaymentStatus.CANCELED, PaymentStatus.EXPIRED}
+    ),
+    Entity.REFUND: frozenset({RefundStatus.SUCCEEDED, RefundStatus.FAILED, RefundStatus.CANCELED}),
+    Entity.DISPUTE: frozenset(
+        {DisputeStatus.ACCEPTED, DisputeStatus.CANCELED, DisputeStatus.WON, DisputeStatus.LOST}
+    ),
+    Entity.PAYOUT: frozenset({PayoutStatus.FAILED, PayoutStatus.CANCELED, PayoutStatus.RETURNED}),
+}
+
+Moves = "Mapping[str, frozenset[str]]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transitions:
+    """How this provider's statuses follow one another.
+
+    `orders_by`: what makes a statement newer: the object's or event's time (ties by rank), or rank alone.
+    `moves`: the moves that this provider makes out of final statuses, by entity. Where it may pass through
+    an open status on the way, naming that one is enough.
+    """
+
+    orders_by: Literal["time", "rank"] = "time"
+    moves: Mapping[Entity, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    ranks: Mapping[Entity, Mapping[str, int]] = field(default_factory=lambda: RANKS)
+
+    def allows(self, entity: Entity, old: str, new: str) -> bool:
+        """Whether a table leads from the final status `old` to `new`, also through ones that were not seen."""
+        return new in self._reached(entity, old, frozenset())
+
+    def _reached(self, entity: Entity, start: str, seen: frozenset[str]) -> frozenset[str]:
+        reached: frozenset[str] = frozenset()
+        for step in self.moves.get(entity, {}).get(start, frozenset()) - seen:
+            reached |= {step} | self._onward(entity, step) | self._reached(entity, step, seen | {start, step})
+        return reached
+
+    def _onward(self, entity: Entity, status: str) -> frozenset[str]:
+        if status in FINAL[entity]:
+            return frozenset()
+        ranks = self.ranks[entity]
+        return frozenset(later for later, rank in ranks.items() if rank > ranks[status])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack:
+    """The acknowledgement that the provider expects."""
+
+    status: int = 200
+    body: bytes = b'{"received":true}'
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One key of an account's `[accounts.options]`. An empty `choices` admits any text."""
+
+    name: str
+    help: str
+    choices: tuple[str, ...] = ()
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """How to get one object: `path` holds `{id}`, and an id that does not match `id_pattern` is never asked for.
+
+    `unwrap` leads from the answer to the object. `state` turns the object, a snapshot, into statements: unlike in a
+    webhook, nested refunds and disputes speak too.
+    """
+
+    path: str
+    state: Callable[[Wild, Asked], tuple[Statement, ...]]
+    id_pattern: re.Pattern[str] = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
+    unwrap: tuple[str, ...] = ()
+    id_key: str = "id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """How to list payments.
+
+    `object` is the kind of what is listed, in `Api.objects`; `items` the key of the list in the answer; `filters` the
+    names of the query parameters that the provider knows; `following` gives the query parameters of the next page (added
+    to those of the first), or None at the end.
+    """
+
+    path: str
+    items: str
+    filters: frozenset[str]
+    following: Callable[[Wild], Mapping[str, str] | None]
+    page_size: tuple[str, int] = ("limit", 100)
+    object: str = "payment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """The provider's API. `regions` are other hosts that the `region` option chooses.
+
+    `headers` makes the authentication from the API key and the account's options.
+    """
+
+    url: str
+    headers: Callable[[str, Mapping[str, str]], Mapping[str, str]]
+    objects: Mapping[str, Endpoint]
+    payments: Listing | None = None
+    regions: Mapping[str, str] = NO_MAPPING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Known, ignored and unknown are three words: `events` are translated, `ignored` are known and deliberately not,
+    every other event type is quarantined.
+
+    `mapping` is the version of this file's mapping: raise it when the same bytes give another event.
+    `statuses` names the status tables, for `paymux providers`: title -> provider's word -> canonical status.
+    `configure` chooses the scheme by the account's options, where the provider has more than one.
+    `resends_current`: a retry carries the object as it is then, so only identity, amount and currency make a conflict.
+    """
+
+    name: str
+    docs: str
+    signature: Scheme
+    head: Callable[[Verified, Wild], Head]
+    events: Mapping[str, Callable[[Wild, Head], Sequence[Statement] | Lookup]]
+    statuses: Mapping[str, Mapping[str, StrEnum]]
+    mapping: int = 1
+    ignored: frozenset[str] = frozenset()
+    split: Callable[[Wild], Iterable[Wild]] | None = None
+    transitions: Transitions = Transitions()
+    ack: Ack = Ack()
+    api: Api | None = None
+    options: tuple[Option, ...] = ()
+    configure: Callable[[Scheme, Mapping[str, str]], Scheme] | None = None
+    resends_current: Callable[[Verified], bool] = lambda _: False
+
+    def scheme(self, options: Mapping[str, str]) -> Scheme:
+        return self.configure(self.signature, options) if self.configure else self.signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One account with a provider: what the core needs to know of the configuration.
+
+    `checks` are the schemes that a delivery must pass, strongest first, each with the keys of which any may match.
+    `livemode` None: the configuration does not say.
+    """
+
+    provider: Provider
+    name: str
+    checks: tuple[tuple[Scheme, tuple[bytes, ...]], ...] = ()
+    livemode: bool | None = None
+    options: Mapping[str, str] = NO_MAPPING
+
+    @property
+    def source(self) -> str:
+        return f"/paymux/{self.provider.name}/{self.name}"

@@ -1,0 +1,116 @@
+"""What one delivery states, before anything that was known earlier is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from paymux.canonical import Block
+    from paymux.delivery import ObjectRef
+    from paymux.money import Money
+
+FactName = Literal["attempt_failed", "overpaid", "refunded", "settled", "funds_withdrawn", "funds_reinstated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Something beside the status.
+
+    `says` is None where the event's name states the fact: it goes out for each event key. A fact that is read
+    from the object says how much, as a tuple that only grows: it goes out when that is more than before.
+    For `refunded` that is (in full?, minor units).
+    """
+
+    name: FactName
+    says: tuple[int, ...] | None = None
+
+
+def refunded(amount: Money | None, *, full: bool) -> tuple[Fact, ...]:
+    """The fact that a payment says it was refunded, for its cumulative amount; none for nothing refunded."""
+    if not full and (amount is None or amount.minor <= 0):
+        return ()
+    return (Fact(name="refunded", says=(int(full), amount.minor if amount else 0)),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What one object says of a payment, refund, dispute or payout.
+
+    `at` is the object's or the event's own time: it alone orders statements. None never supersedes.
+    `payment_id` is None where the payment isn't known by that id; `payment_alias` is then the other name
+    that the object gives for it (a charge). `aliases` are further names of the payment, to be kept as links.
+    `speaker` is the id of the object that speaks, where that is not the one with authority over the
+    payment's status (Stripe's charge beside its PaymentIntent); the block's status is then None.
+    `refund_state` is what a refunded status says, where the provider has one.
+    """
+
+    block: Block
+    at: datetime | None = None
+    payment_id: str | None = None
+    payment_alias: str | None = None
+    aliases: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    speaker: str | None = None
+    refund_state: Literal["partial", "full"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What the envelope says. `event_key` is None for a delivery that carries only an id and proves nothing else:
+    the same bytes come each time. `subject` is what a provider's extractors need of the headers.
+    """
+
+    event_key: str | None
+    event_type: str
+    occurred_at: datetime | None = None
+    livemode: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """The delivery only names objects; their state comes from the provider's API.
+
+    `settles`: the delivery promises an outcome, so an answer that is still open is asked for again.
+    """
+
+    objects: tuple[ObjectRef, ...]
+    settles: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """Known, and deliberately not translated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    reason: str
+    path: str | None = None
+    detail: str | None = None
+
+
+Outcome = Stated | Lookup | Ignored | Quarantined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One item of a delivery and what became of it.
+
+    `fingerprint` is what must not differ when the same event key comes again: if it does, that is a conflict.
+    """
+
+    position: int | None
+    event_key: str | None
+    event_type: str | None
+    occurred_at: datetime | None
+    livemode: bool | None
+    outcome: Outcome
+    fingerprint: str

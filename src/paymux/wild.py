@@ -1,0 +1,360 @@
+"""Untrusted JSON that knows its path; every leaf is tamed explicitly.
+
+orjson reads the body, once. What it would get wrong is caught before anything is read: repeated keys (it keeps
+the last), nesting too deep to write again, and numbers it turned into floats. A leaf that became a float is read
+again from the bytes as a Decimal, so that no float is ever used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from paymux import times
+from paymux.cards import mask
+from paymux.errors import Untranslatable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+DEEPEST: Final = 64
+LONGEST_TEXT: Final = 5000
+LONGEST_NUMBER: Final = 1000
+
+_DECIMAL = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?")
+_SHORT = 10**12  # no card number is shorter
+_LONGEST_INTEGER = 2**63
+_ID = re.compile(r"[\x21-\x7e]{1,255}")
+_DETACHED_COLON = (b" :", b"\n:", b"\t:", b"\r:")
+
+
+def parse_json(body: bytes) -> Wild:
+    """The body's top-level object.
+
+    Raises Untranslatable(shape): not JSON, not an object, nested too deep; (duplicate_key).
+    """
+    if not body.strip():
+        raise Untranslatable("the body is empty")
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Untranslatable(f"the body is not JSON: {str(error)[:120]}") from None
+    if body.count(b"{") + body.count(b"[") > DEEPEST and _depth(value) > DEEPEST:
+        raise Untranslatable(f"the body is nested deeper than {DEEPEST}")
+    _refuse_repeated_keys(body, value)
+    root = Wild(value, "", None, body)
+    if not isinstance(value, dict):
+        raise root.untamed("an object")
+    return root
+
+
+def _depth(value: Any) -> int:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+    return depth
+
+
+def _refuse_repeated_keys(body: bytes, value: Any) -> None:
+    """A body whose keys orjson kept all has as many `":` as the same value written anew: cheap to count.
+
+    Blanks before a colon and an escaped quote break the count, so those bodies are read slowly.
+    """
+    plain = b"\\u0022" not in body and not any(colon in body for colon in _DETACHED_COLON)
+    if plain and body.count(b'":') == orjson.dumps(value).count(b'":'):
+        return
+    _exact(body)
+
+
+def _exact(body: bytes) -> Any:
+    return json.loads(
+        body, object_pairs_hook=_unique, parse_float=Decimal, parse_int=_integer, parse_constant=_constant
+    )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    keys = [key for key, _ in pairs]
+    repeated = next(key for key in keys if keys.count(key) > 1)
+    raise Untranslatable(f"the key {mask(repeated[:64])!r} stands twice in one object", reason="duplicate_key")
+
+
+def _integer(text: str) -> int:
+    if len(text) > LONGEST_NUMBER:
+        raise Untranslatable(f"a number has more than {LONGEST_NUMBER} digits")
+    return int(text)
+
+
+def _constant(text: str) -> Any:
+    raise Untranslatable(f"{text} is not a JSON number")
+
+
+class Wild:
+    """One untrusted JSON value. The readers take a key of the object that it must be.
+
+    `text("id")` must be there and be a string; `maybe_text("id")` may be absent or null. Each raises
+    Untranslatable(shape) with the path of what it found instead.
+    """
+
+    __slots__ = ("_body", "_key", "_parent", "value")
+
+    def __init__(self, value: Any, key: str | int, parent: Wild | None, body: bytes) -> None:
+        self.value = value
+        self._key = key
+        self._parent = parent
+        self._body = body
+
+    def __contains__(self, key: str) -> bool:
+        return self._object().get(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._object())
+
+    @property
+    def path(self) -> str:
+        """A JSON pointer; the empty string is the whole body."""
+        if self._parent is None:
+            return ""
+        token = mask(str(self._key)[:64]).replace("~", "~0").replace("/", "~1")
+        return f"{self._parent.path}/{token}"
+
+    def at(self, key: str | int) -> Wild:
+        """The value under a key whatever it is, None where there is none: for its path."""
+        value = self.value.get(key) if isinstance(self.value, dict) else None
+        return Wild(value, key, self, self._body)
+
+    def untamed(self, wanted: str, *, reason: str = "shape") -> Untranslatable:
+        """The error that says what was wanted here."""
+        return Untranslatable(f"expected {wanted}, found {_kind(self.value)}", reason=reason, path=self.path)
+
+    def unknown(self, what: str, *, reason: str) -> Untranslatable:
+        """The error for a word that no table has."""
+        shown = mask(str(self.value)[:80])
+        return Untranslatable(f"{shown!r} is no {what} that is known", reason=reason, path=self.path)
+
+    # --- containers
+
+    def child(self, *keys: str) -> Wild:
+        """The object at the end of `keys`."""
+        here = self
+        for key in keys:
+            here = here.at(key)
+            if type(here.value) is not dict:
+                raise here.untamed("an object")
+        return here
+
+    def maybe_child(self, *keys: str) -> Wild | None:
+        here = self
+        for key in keys:
+            if here._object().get(key) is None:  # noqa: SLF001  # its own kind
+                return None
+            here = here.child(key)
+        return here
+
+    def children(self, key: str) -> list[Wild]:
+        """The objects in a list; an absent or null list is empty."""
+        found = self.at(key)
+        if self._object().get(key) is None:
+            return []
+        if type(found.value) is not list:
+            raise found.untamed("a list")
+        items = [Wild(value, index, found, self._body) for index, value in enumerate(found.value)]
+        for item in items:
+            item._object()  # noqa: SLF001
+        return items
+
+    # --- leaves
+
+    def text(self, key: str) -> str:
+        value = self._object().get(key)
+        if type(value) is not str or len(value) > LONGEST_TEXT:
+            raise self.at(key).untamed("a string")
+        return value
+
+    def maybe_text(self, key: str) -> str | None:
+        return None if self._object().get(key) is None else self.text(key)
+
+    def id(self, key: str) -> str:
+        """An identifier: printable ASCII without blanks, at most 255 characters."""
+        value = self._object().get(key)
+        if type(value) is not str or not _ID.fullmatch(value):
+            raise self.at(key).untamed("an id")
+        return value
+
+    def maybe_id(self, key: str) -> str | None:
+        """An identifier; the empty string counts as none."""
+        return None if self._object().get(key) in (None, "") else self.id(key)
+
+    def free_text(self, key: str) -> str | None:
+        """What a person may have typed: absent, null or a string, with card numbers masked."""
+        value = self.maybe_text(key)
+        return None if value is None else mask(value)
+
+    def integer(self, key: str) -> int:
+        value = self._object().get(key)
+        if type(value) is not int:
+            raise self.at(key).untamed("an integer")
+        return value
+
+    def maybe_integer(self, key: str) -> int | None:
+        return None if self._object().get(key) is None else self.integer(key)
+
+    def number(self, key: str) -> Decimal:
+        """A JSON number, exactly as its digits stand in the body."""
+        value = self._object().get(key)
+        if type(value) is int:
+            return Decimal(value)
+        if type(value) is float:
+            value = self._reread(key)
+            if isinstance(value, int | Decimal):
+                return Decimal(value)
+        raise self.at(key).untamed("a number")
+
+    def maybe_number(self, key: str) -> Decimal | None:
+        return None if self._object().get(key) is None else self.number(key)
+
+    def decimal(self, key: str) -> Decimal:
+        """A string that holds a plain decimal number: no exponent, no blanks, no separators."""
+        value = self._object().get(key)
+        if type(value) is not str or not _DECIMAL.fullmatch(value):
+            raise self.at(key).untamed("a decimal number in a string")
+        try:
+            return Decimal(value)
+        except InvalidOperation:  # Defensive: the pattern admits only what Decimal reads.
+            raise self.at(key).untamed("a decimal number in a string") from None
+
+    def maybe_decimal(self, key: str) -> Decimal | None:
+        return None if self._object().get(key) is None else self.decimal(key)
+
+    def flag(self, key: str) -> bool:
+        value = self._object().get(key)
+        if type(value) is not bool:
+            raise self.at(key).untamed("true or false")
+        return value
+
+    def maybe_flag(self, key: str) -> bool | None:
+        return None if self._object().get(key) is None else self.flag(key)
+
+    def seconds(self, key: str) -> datetime:
+        """A time in unix seconds."""
+        return self._time(key, self.integer(key), times.from_seconds)
+
+    def maybe_seconds(self, key: str) -> datetime | None:
+        return None if self._object().get(key) is None else self.seconds(key)
+
+    def rfc3339(self, key: str) -> datetime:
+        return self._time(key, self.text(key), times.from_rfc3339)
+
+    def maybe_rfc3339(self, key: str) -> datetime | None:
+        return None if self._object().get(key) is None else self.rfc3339(key)
+
+    def date(self, key: str) -> datetime:
+        """An RFC 3339 time, or a date alone (midnight in UTC)."""
+        return self._time(key, self.text(key), times.from_iso_date)
+
+    def maybe_date(self, key: str) -> datetime | None:
+        return None if self._object().get(key) is None else self.date(key)
+
+    def milliseconds_or_rfc3339(self, key: str) -> datetime:
+        """A time in unix milliseconds, or as text."""
+        if type(self._object().get(key)) is int:
+            return self._time(key, self.integer(key), times.from_milliseconds)
+        return self.rfc3339(key)
+
+    def maybe_milliseconds_or_rfc3339(self, key: str) -> datetime | None:
+        return None if self._object().get(key) is None else self.milliseconds_or_rfc3339(key)
+
+    def json(self, key: str) -> dict[str, Any] | None:
+        """An object of anything (metadata), card numbers masked in its keys and texts; None if absent.
+
+        Numbers that are no 64-bit integers keep their digits.
+        """
+        if self._object().get(key) is None:
+            return None
+        value = self.child(key).value
+        if not value:
+            return {}
+        if _has_float(value):
+            value = self._reread(key)
+        masked: dict[str, Any] = _masked(value)
+        return masked
+
+    def digest(self) -> str:
+        """The sha256 of the value, the same however its keys are ordered and spaced."""
+        return hashlib.sha256(orjson.dumps(self.value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    # ---
+
+    def _object(self) -> dict[str, Any]:
+        if type(self.value) is not dict:
+            raise self.untamed("an object")
+        return self.value
+
+    def _time(self, key: str, value: Any, read: Callable[[Any], datetime]) -> datetime:
+        try:
+            return read(value)
+        except (ValueError, OverflowError) as error:
+            raise Untranslatable(str(error)[:80], path=self.at(key).path) from None
+
+    def _reread(self, key: str) -> Any:
+        keys: list[str | int] = [key]
+        here: Wild | None = self
+        while here is not None and here._parent is not None:  # noqa: SLF001
+            keys.append(here._key)  # noqa: SLF001
+            here = here._parent  # noqa: SLF001
+        value = _exact(self._body)
+        for step in reversed(keys):
+            value = value[step]
+        return value
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return {bool: "a boolean", int: "a number", float: "a number", dict: "an object", list: "a list"}.get(
+        type(value), "another string"
+    )
+
+
+def _has_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_float(child) for child in value.values())
+    if isinstance(value, list):
+        return any(_has_float(child) for child in value)
+    return isinstance(value, float)
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {mask(key): _masked(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_masked(child) for child in value]
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return _masked_number(value)
+    return value
+
+
+def _masked_number(value: int | Decimal) -> int | Decimal | str:
+    if -_SHORT < value < _SHORT and isinstance(value, int):
+        return value
+    digits = str(value)
+    masked = mask(digits)
+    if masked != digits:
+        return masked
+    return value if -_LONGEST_INTEGER < value < _LONGEST_INTEGER else Decimal(value)

@@ -97,8 +97,6 @@ class ApiError(PaymuxError):
 
     reason = "unavailable"
 
-    def __init__(
-        self, detail: str = "", *, reason: str | None = None, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, detail: str = "", *, reason: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(detail, reason=reason)
         self.retry_after = retry_after

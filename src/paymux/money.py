@@ -7,6 +7,7 @@ those, and what does not convert exactly is refused. No float is accepted anywhe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,6 @@ from paymux.errors import Untranslatable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from decimal import Decimal
 
 LARGEST: Final = 2**63 - 1
 _DIGITS = 19  # of a 64-bit number
@@ -33,11 +33,7 @@ _FOUR = "CLF UYW"
 
 # ISO 4217 (list one, 2025): currency -> exponent.
 EXPONENTS: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        code: exponent
-        for exponent, codes in ((0, _ZERO), (2, _TWO), (3, _THREE), (4, _FOUR))
-        for code in codes.split()
-    }
+    {code: exponent for exponent, codes in ((0, _ZERO), (2, _TWO), (3, _THREE), (4, _FOUR)) for code in codes.split()}
 )
 NO_EXCEPTIONS: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -54,8 +50,10 @@ class Money:
 def from_minor(value: int, currency: str, exponents: Mapping[str, int] = NO_EXCEPTIONS) -> Money:
     """An amount that the provider counts in its own minor units.
 
-    Raises Untranslatable: unknown_currency, inexact_amount, shape (beyond 64 bits).
+    Raises Untranslatable: unknown_currency, inexact_amount, shape (beyond 64 bits); TypeError for a float.
     """
+    if type(value) is not int:
+        raise TypeError("minor units are integers")
     code, exponent = _currency(currency)
     theirs = exponents.get(code, exponent)
     if theirs == exponent:
@@ -64,15 +62,17 @@ def from_minor(value: int, currency: str, exponents: Mapping[str, int] = NO_EXCE
         return _bounded(value * 10 ** (exponent - theirs), code, exponent)
     whole, rest = divmod(value, 10 ** (theirs - exponent))
     if rest:
-        raise Untranslatable(f"{value} is no whole number of minor units of {code}", reason="inexact_amount")
+        raise Untranslatable(f"{str(value)[:40]} is no whole number of minor units of {code}", reason="inexact_amount")
     return _bounded(whole, code, exponent)
 
 
 def from_major(value: Decimal, currency: str) -> Money:
     """An amount in major units, as an exact decimal.
 
-    Raises Untranslatable: unknown_currency, inexact_amount, shape (not finite, beyond 64 bits).
+    Raises Untranslatable: unknown_currency, inexact_amount, shape (not finite, beyond 64 bits); TypeError for a float.
     """
+    if type(value) is not Decimal:
+        raise TypeError("major units are decimals")
     code, exponent = _currency(currency)
     if not value:
         return Money(0, code, exponent)
@@ -85,7 +85,7 @@ def from_major(value: Decimal, currency: str) -> Money:
 
 
 def _currency(text: str) -> tuple[str, int]:
-    code = text.upper()
+    code = text.upper() if text.isascii() else text  # "\u017f".upper() is "S"
     exponent = EXPONENTS.get(code)
     if exponent is None:
         raise Untranslatable(f"{text[:12]!r} is no currency of ISO 4217", reason="unknown_currency")

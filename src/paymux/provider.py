@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from paymux.canonical import DisputeStatus, Entity, PaymentStatus, PayoutStatus, RefundStatus
@@ -17,10 +16,6 @@ if TYPE_CHECKING:
     from paymux.signatures import Scheme
     from paymux.statement import Head, Lookup, Statement
     from paymux.wild import Wild
-
-Options = "Mapping[str, str]"
-
-NO_MAPPING: Final[Mapping[str, str]] = MappingProxyType({})
 
 # Where two statements have the same time, the higher rank is the newer one.
 RANKS: Final[Mapping[Entity, Mapping[str, int]]] = {
@@ -68,13 +63,9 @@ FINAL: Final[Mapping[Entity, frozenset[str]]] = {
         {PaymentStatus.SUCCEEDED, PaymentStatus.FAILED, PaymentStatus.CANCELED, PaymentStatus.EXPIRED}
     ),
     Entity.REFUND: frozenset({RefundStatus.SUCCEEDED, RefundStatus.FAILED, RefundStatus.CANCELED}),
-    Entity.DISPUTE: frozenset(
-        {DisputeStatus.ACCEPTED, DisputeStatus.CANCELED, DisputeStatus.WON, DisputeStatus.LOST}
-    ),
+    Entity.DISPUTE: frozenset({DisputeStatus.ACCEPTED, DisputeStatus.CANCELED, DisputeStatus.WON, DisputeStatus.LOST}),
     Entity.PAYOUT: frozenset({PayoutStatus.FAILED, PayoutStatus.CANCELED, PayoutStatus.RETURNED}),
 }
-
-Moves = "Mapping[str, frozenset[str]]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +122,8 @@ class Endpoint:
     """How to get one object: `path` holds `{id}`, and an id that does not match `id_pattern` is never asked for.
 
     `unwrap` leads from the answer to the object. `state` turns the object, a snapshot, into statements: unlike in a
-    webhook, nested refunds and disputes speak too.
+    webhook, nested refunds and disputes speak too. `check` refuses an object that is not this account's (another
+    tenant's) by raising Untranslatable.
     """
 
     path: str
@@ -139,6 +131,7 @@ class Endpoint:
     id_pattern: re.Pattern[str] = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
     unwrap: tuple[str, ...] = ()
     id_key: str = "id"
+    check: Callable[[Wild, Mapping[str, str]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +139,8 @@ class Listing:
     """How to list payments.
 
     `object` is the kind of what is listed, in `Api.objects`; `items` the key of the list in the answer; `filters` the
-    names of the query parameters that the provider knows; `following` gives the query parameters of the next page (added
-    to those of the first), or None at the end.
+    names of the query parameters that the provider knows; `following` gives the query parameters of the next page
+    (added to those of the first), or None at the end.
     """
 
     path: str
@@ -169,7 +162,7 @@ class Api:
     headers: Callable[[str, Mapping[str, str]], Mapping[str, str]]
     objects: Mapping[str, Endpoint]
     payments: Listing | None = None
-    regions: Mapping[str, str] = NO_MAPPING
+    regions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +208,7 @@ class Account:
     name: str
     checks: tuple[tuple[Scheme, tuple[bytes, ...]], ...] = ()
     livemode: bool | None = None
-    options: Mapping[str, str] = NO_MAPPING
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def source(self) -> str:

@@ -1,8 +1,43 @@
-"""Events and quarantined items as Kafka records."""
+"""Events and quarantined items as Kafka records: topic, key, value and headers, complete."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from uuid_utils import UUID, uuid5
+
+from paymux import lifecycle
+from paymux.canonical import (
+    CONTENT_TYPE,
+    Data,
+    Entity,
+    Origin,
+    PaymentEvent,
+    QuarantineEvent,
+)
+from paymux.delivery import Via
+from paymux.statement import Stated
+
+if TYPE_CHECKING:
+    from paymux.canonical import Lifecycle, QuarantineData
+    from paymux.delivery import Verified
+    from paymux.provider import Account
+    from paymux.statement import Item, Statement
+
+_EVENTS: Final = UUID("6f3d2f0e-6a4e-5d0f-9d53-0b6a2b0f7c11")
+_QUARANTINE: Final = UUID("b8f1c1d4-52b5-5a38-8f2e-6f1f3c0a9e27")
+_OPTIONS: Final = orjson.OPT_UTC_Z
+_OVERHEAD: Final = 70  # bytes of a record beside key, value and headers, rounded up
+_HEADER_OVERHEAD: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    events: str = "payments.events.v1"
+    quarantine: str = "payments.quarantine.v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,4 +56,131 @@ class Record:
     @property
     def size(self) -> int:
         """Bytes on the wire, batch overhead aside."""
-        return len(self.key) + len(self.value) + sum(len(k) + len(v) + 10 for k, v in self.headers) + 70
+        headers = sum(len(name) + len(value) + _HEADER_OVERHEAD for name, value in self.headers)
+        return len(self.key) + len(self.value) + headers + _OVERHEAD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """A statement in its context: who said it, in which delivery and item, and under which event key."""
+
+    account: Account
+    verified: Verified
+    item: Item
+    statement: Statement
+    event_key: str
+
+
+def event_record(
+    spoken: Spoken, announcement: lifecycle.Announcement, *, topic: str, key: str, payment_id: str | None
+) -> Record:
+    """The record of one canonical event."""
+    event = _event(spoken, announcement.slot, announcement.type, announcement.lifecycle, payment_id)
+    transition = announcement.lifecycle.transition
+    headers: tuple[tuple[str, bytes], ...] = (
+        ("content-type", CONTENT_TYPE.encode()),
+        ("ce_id", event.id.encode()),
+        ("ce_type", event.type.encode()),
+        ("ce_source", event.source.encode()),
+        ("paymux_sequence", b"%d" % announcement.lifecycle.sequence),
+    )
+    if transition is not None:
+        headers += (("paymux_transition", transition.encode()),)
+    return Record(event_id=event.id, topic=topic, key=key.encode(), value=_dump(event), headers=headers)
+
+
+def offline_events(account: Account, verified: Verified, item: Item) -> list[bytes]:
+    """The canonical events of an item where nothing is known of its payment: `lifecycle` is null."""
+    if not isinstance(item.outcome, Stated):
+        return []
+    events = []
+    for statement in item.outcome.statements:
+        spoken = Spoken(
+            account=account,
+            verified=verified,
+            item=item,
+            statement=statement,
+            event_key=item.event_key or verified.delivery.id,
+        )
+        events += [
+            _dump(_event(spoken, slot, event_type, None, statement.payment_id))
+            for slot, event_type in lifecycle.offline(statement)
+        ]
+    return events
+
+
+def quarantine_record(data: QuarantineData, *, topic: str, attempt: int = 1) -> Record:
+    """The record that says why an item could not be translated; `attempt` tells its translations apart."""
+    event_id = str(uuid5(_QUARANTINE, f"{data.delivery_id}\n{data.item}\n{attempt}"))
+    source = f"/paymux/{data.provider}/{data.account}"
+    event = QuarantineEvent(id=event_id, source=source, subject=data.delivery_id, time=data.received_at, data=data)
+    headers = (
+        ("content-type", CONTENT_TYPE.encode()),
+        ("ce_id", event_id.encode()),
+        ("ce_type", event.type.encode()),
+        ("ce_source", source.encode()),
+        ("paymux_reason", data.reason.encode()),
+    )
+    return Record(event_id=event_id, topic=topic, key=data.delivery_id.encode(), value=_dump(event), headers=headers)
+
+
+def event_id(account: Account, event_key: str, statement: Statement, slot: str) -> str:
+    """The same for the same statement however often it is made: not the status, the position or the count decide."""
+    block = statement.block
+    parts = (account.provider.name, account.name, event_key, block.entity, block.id, slot)
+    return str(uuid5(_EVENTS, "\n".join(parts)))
+
+
+def entity_key(account: Account, entity_id: str) -> str:
+    """The Kafka key of a payment, or of an entity that belongs to none."""
+    return f"{account.provider.name}/{account.name}/{entity_id}"
+
+
+def is_snapshot(verified: Verified) -> bool:
+    """API answers, and imports like them, publish only what changes the known state."""
+    return verified.delivery.via is not Via.WEBHOOK
+
+
+def _event(spoken: Spoken, slot: str, event_type: str, life: Lifecycle | None, payment_id: str | None) -> PaymentEvent:
+    account, delivery, item = spoken.account, spoken.verified.delivery, spoken.item
+    block = spoken.statement.block
+    entity = block.entity
+    return PaymentEvent(
+        id=event_id(account, spoken.event_key, spoken.statement, slot),
+        source=account.source,
+        type=event_type,
+        subject=block.id,
+        time=item.occurred_at or spoken.statement.at or delivery.received_at,
+        data=Data(
+            provider=account.provider.name,
+            account=account.name,
+            livemode=item.livemode,
+            entity=entity,
+            payment_id=payment_id,
+            payment=block if entity is Entity.PAYMENT else None,  # type: ignore[arg-type]  # entity tells the block
+            refund=block if entity is Entity.REFUND else None,  # type: ignore[arg-type]
+            dispute=block if entity is Entity.DISPUTE else None,  # type: ignore[arg-type]
+            payout=block if entity is Entity.PAYOUT else None,  # type: ignore[arg-type]
+            lifecycle=life,
+            origin=Origin(
+                delivery_id=delivery.id,
+                event_key=spoken.event_key,
+                event_type=item.event_type,
+                received_at=delivery.received_at,
+                via=delivery.via,
+                proof=spoken.verified.proof,
+                mapping=f"{account.provider.name}/{account.provider.mapping}",
+            ),
+        ),
+    )
+
+
+def _dump(event: PaymentEvent | QuarantineEvent) -> bytes:
+    return orjson.dumps(event, default=_exact, option=_OPTIONS)
+
+
+def _exact(value: Any) -> orjson.Fragment:
+    """Numbers of metadata that no 64-bit integer holds keep their digits."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return orjson.Fragment(str(value))
+    raise TypeError(f"{type(value).__name__} has no place in an event")

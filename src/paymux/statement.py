@@ -60,11 +60,11 @@ class Statement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """What the envelope says. `event_key` is None for a delivery that carries only an id and proves nothing else:
-    the same bytes come each time. `subject` is what a provider's extractors need of the headers.
+    the same bytes come each time. `event_type` is None for an API answer.
     """
 
     event_key: str | None
-    event_type: str
+    event_type: str | None
     occurred_at: datetime | None = None
     livemode: bool | None = None
 

@@ -31,7 +31,10 @@ def from_rfc3339(value: str) -> datetime:
     """RFC 3339 with offset, fractions beyond microseconds cut. Raises ValueError for anything else."""
     if not _RFC3339.fullmatch(value):
         raise ValueError("not an RFC 3339 time")
-    return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("outside the years 1 to 9999") from None
 
 
 def from_iso_date(value: str) -> datetime:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from paymux import times
-from paymux.cards import mask
+from paymux.cards import LONGEST, SHORTEST, mask
 from paymux.errors import Untranslatable
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ LONGEST_TEXT: Final = 5000
 LONGEST_NUMBER: Final = 1000
 
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?")
-_SHORT = 10**12  # no card number is shorter
+_SHORT = 10 ** (SHORTEST - 1)  # no card number is smaller
 _LONGEST_INTEGER = 2**63
 _ID = re.compile(r"[\x21-\x7e]{1,255}")
-_DETACHED_COLON = (b" :", b"\n:", b"\t:", b"\r:")
+# What makes a body and its rewriting differ in `":` without a key being lost: blanks before a colon, and a quote or a
+# colon that is written as an escape.
+_UNCOUNTABLE = (b" :", b"\n:", b"\t:", b"\r:", b"\\u0022", b"\\u003a", b"\\u003A")
 
 
 def parse_json(body: bytes) -> Wild:
@@ -48,31 +50,27 @@ def parse_json(body: bytes) -> Wild:
     if body.count(b"{") + body.count(b"[") > DEEPEST and _depth(value) > DEEPEST:
         raise Untranslatable(f"the body is nested deeper than {DEEPEST}")
     _refuse_repeated_keys(body, value)
-    root = Wild(value, "", None, body)
+    root = Wild(value, "", None, _Source(body))
     if not isinstance(value, dict):
         raise root.untamed("an object")
     return root
 
 
 def _depth(value: Any) -> int:
+    """How many objects and lists stand inside one another."""
     level, depth = [value], 0
-    while level:
+    while level := [container for container in level if isinstance(container, dict | list)]:
         depth += 1
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, dict | list)
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-        ]
+        level = [child for parent in level for child in (parent.values() if isinstance(parent, dict) else parent)]
     return depth
 
 
 def _refuse_repeated_keys(body: bytes, value: Any) -> None:
     """A body whose keys orjson kept all has as many `":` as the same value written anew: cheap to count.
 
-    Blanks before a colon and an escaped quote break the count, so those bodies are read slowly.
+    A body that could be made to balance the count is read slowly.
     """
-    plain = b"\\u0022" not in body and not any(colon in body for colon in _DETACHED_COLON)
+    plain = not any(trick in body for trick in _UNCOUNTABLE)
     if plain and body.count(b'":') == orjson.dumps(value).count(b'":'):
         return
     _exact(body)
@@ -80,7 +78,7 @@ def _refuse_repeated_keys(body: bytes, value: Any) -> None:
 
 def _exact(body: bytes) -> Any:
     return json.loads(
-        body, object_pairs_hook=_unique, parse_float=Decimal, parse_int=_integer, parse_constant=_constant
+        body, object_pairs_hook=_unique, parse_float=_decimal, parse_int=_integer, parse_constant=_constant
     )
 
 
@@ -90,7 +88,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return found
     keys = [key for key, _ in pairs]
     repeated = next(key for key in keys if keys.count(key) > 1)
-    raise Untranslatable(f"the key {mask(repeated[:64])!r} stands twice in one object", reason="duplicate_key")
+    raise Untranslatable(f"the key {mask(repeated)[:64]!r} stands twice in one object", reason="duplicate_key")
 
 
 def _integer(text: str) -> int:
@@ -99,8 +97,30 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise Untranslatable("a number's exponent is out of range") from None
+
+
 def _constant(text: str) -> Any:
     raise Untranslatable(f"{text} is not a JSON number")
+
+
+class _Source:
+    """The bytes that a value was read from, and their exact reading once a leaf needed it."""
+
+    __slots__ = ("_body", "_exact")
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._exact: Any = None
+
+    def exact(self) -> Any:
+        if self._exact is None:
+            self._exact = _exact(self._body)
+        return self._exact
 
 
 class Wild:
@@ -110,13 +130,13 @@ class Wild:
     Untranslatable(shape) with the path of what it found instead.
     """
 
-    __slots__ = ("_body", "_key", "_parent", "value")
+    __slots__ = ("_key", "_parent", "_source", "value")
 
-    def __init__(self, value: Any, key: str | int, parent: Wild | None, body: bytes) -> None:
+    def __init__(self, value: Any, key: str | int, parent: Wild | None, source: _Source) -> None:
         self.value = value
         self._key = key
         self._parent = parent
-        self._body = body
+        self._source = source
 
     def __contains__(self, key: str) -> bool:
         return self._object().get(key) is not None
@@ -129,13 +149,13 @@ class Wild:
         """A JSON pointer; the empty string is the whole body."""
         if self._parent is None:
             return ""
-        token = mask(str(self._key)[:64]).replace("~", "~0").replace("/", "~1")
+        token = mask(str(self._key))[:64].replace("~", "~0").replace("/", "~1")
         return f"{self._parent.path}/{token}"
 
     def at(self, key: str | int) -> Wild:
         """The value under a key whatever it is, None where there is none: for its path."""
         value = self.value.get(key) if isinstance(self.value, dict) else None
-        return Wild(value, key, self, self._body)
+        return Wild(value, key, self, self._source)
 
     def untamed(self, wanted: str, *, reason: str = "shape") -> Untranslatable:
         """The error that says what was wanted here."""
@@ -143,7 +163,7 @@ class Wild:
 
     def unknown(self, what: str, *, reason: str) -> Untranslatable:
         """The error for a word that no table has."""
-        shown = mask(str(self.value)[:80])
+        shown = mask(str(self.value))[:80]
         return Untranslatable(f"{shown!r} is no {what} that is known", reason=reason, path=self.path)
 
     # --- containers
@@ -160,7 +180,7 @@ class Wild:
     def maybe_child(self, *keys: str) -> Wild | None:
         here = self
         for key in keys:
-            if here._object().get(key) is None:  # noqa: SLF001  # its own kind
+            if here._object().get(key) is None:  # its own kind
                 return None
             here = here.child(key)
         return here
@@ -172,7 +192,7 @@ class Wild:
             return []
         if type(found.value) is not list:
             raise found.untamed("a list")
-        items = [Wild(value, index, found, self._body) for index, value in enumerate(found.value)]
+        items = [Wild(value, index, found, self._source) for index, value in enumerate(found.value)]
         for item in items:
             item._object()  # noqa: SLF001
         return items
@@ -316,7 +336,7 @@ class Wild:
         while here is not None and here._parent is not None:  # noqa: SLF001
             keys.append(here._key)  # noqa: SLF001
             here = here._parent  # noqa: SLF001
-        value = _exact(self._body)
+        value = self._source.exact()
         for step in reversed(keys):
             value = value[step]
         return value
@@ -353,7 +373,7 @@ def _masked(value: Any) -> Any:
 def _masked_number(value: int | Decimal) -> int | Decimal | str:
     if -_SHORT < value < _SHORT and isinstance(value, int):
         return value
-    digits = str(value)
+    digits = f"{value:f}" if isinstance(value, Decimal) and abs(value.adjusted()) <= LONGEST else str(value)
     masked = mask(digits)
     if masked != digits:
         return masked

@@ -120,7 +120,7 @@ class LookupRow:
 
     @property
     def question(self) -> Asked:
-        from paymux.delivery import Asked  # noqa: PLC0415
+        from paymux.delivery import Asked
 
         return Asked(ref=self.ref, occurred_at=self.occurred_at)
 

@@ -1,0 +1,173 @@
+"""A journal in memory, for tests and trials: everything a real one does, but durable only while it lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from paymux.journal.decide import Counters, Rules
+from paymux.journal.group_commit import GroupCommit
+from paymux.records import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from paymux.delivery import ObjectRef
+    from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Rejection
+    from paymux.journal.decide import Changes, KeptDelivery, KeptItem, Scope, Seen
+    from paymux.lifecycle import Known
+
+RING = 1000
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """Tables as dictionaries; also the View over them."""
+
+    deliveries: dict[int, KeptDelivery] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    items: list[KeptItem] = field(default_factory=list)
+    seen_keys: dict[tuple[Scope, str], Seen] = field(default_factory=dict)
+    payments: dict[str, Known] = field(default_factory=dict)
+    links: dict[tuple[Scope, str], str] = field(default_factory=dict)
+    orphaned: dict[tuple[Scope, str], list[str]] = field(default_factory=dict)
+    lookups: dict[tuple[Scope, ObjectRef], LookupRow] = field(default_factory=dict)
+    outbox: dict[tuple[int, int], OutboxRow] = field(default_factory=dict)
+
+    @property
+    def view(self) -> MemoryStore:
+        return self
+
+    def seen(self, scope: Scope, dedupe_key: str) -> Seen | None:
+        return self.seen_keys.get((scope, dedupe_key))
+
+    def known(self, key: str) -> Known | None:
+        return self.payments.get(key)
+
+    def link(self, scope: Scope, alias: str) -> str | None:
+        return self.links.get((scope, alias))
+
+    def orphans(self, scope: Scope, alias: str) -> Iterable[str]:
+        return self.orphaned.get((scope, alias), ())
+
+    def lookup(self, scope: Scope, ref: ObjectRef) -> LookupRow | None:
+        return self.lookups.get((scope, ref))
+
+    async def begin(self) -> None:
+        await asyncio.sleep(0)
+
+    def write(self, changes: Changes) -> None:
+        """All or nothing: no step below can fail."""
+        for kept in changes.deliveries:
+            self.deliveries[kept.row] = kept
+            self.attempts[kept.row] = 1
+        for row, more in changes.attempts.items():
+            self.attempts[row] += more
+        self.items += changes.items
+        self.seen_keys |= changes.seen
+        self.payments |= changes.known
+        self.links |= changes.links
+        for name, keys in changes.orphans.items():
+            self.orphaned.setdefault(name, []).extend(keys)
+        for asked, lookup in changes.lookups.items():
+            if lookup is None:
+                self.lookups.pop(asked, None)
+            else:
+                self.lookups[asked] = lookup
+        self.outbox |= {(row.shard, row.seq): row for row in changes.outbox}
+        for delivery_id, reason, detail in changes.given_up:
+            self._give_up(delivery_id, reason, detail)
+
+    async def commit(self) -> None:
+        await asyncio.sleep(0)
+
+    async def rollback(self) -> None:
+        await asyncio.sleep(0)
+
+    def _give_up(self, delivery_id: str, reason: str, detail: str) -> None:
+        rows = {row for row, kept in self.deliveries.items() if kept.delivery.id == delivery_id}
+        self.items = [
+            replace(item, outcome="quarantined", reason=reason, detail=detail) if item.delivery in rows else item
+            for item in self.items
+        ]
+
+
+class MemoryJournal:
+    """The Journal protocol over MemoryStore."""
+
+    def __init__(
+        self, *, shards: int = 1, rules: Rules | None = None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.identity = str(uuid4())
+        self.shards = shards
+        self.store = MemoryStore()
+        self._now = now
+        self._marks: dict[int, int] = {}
+        self._rejections: deque[Rejection] = deque(maxlen=RING)
+        self._appended = asyncio.Event()
+        rules = replace(rules or Rules(topics=Topics()), shards=shards)
+        self._commits = GroupCommit(self.store, Counters(), rules, now=now, committed=self._wake)
+
+    async def append(self, entry: Entry) -> tuple[Receipt, ...]:
+        return await self._commits.run(lambda unit: unit.append(entry))
+
+    async def mark(self, shard: int) -> int:
+        return self._marks.get(shard, 0)
+
+    async def advance(self, shard: int, seq: int) -> None:
+        self._marks[shard] = max(seq, self._marks.get(shard, 0))
+
+    async def end(self, shard: int) -> int:
+        return self._commits.counters.outbox.get(shard, 0)
+
+    async def read(self, shard: int, after: int, limit: int) -> Sequence[OutboxRow]:
+        last = min(after + limit, await self.end(shard))
+        return [self.store.outbox[shard, seq] for seq in range(after + 1, last + 1)]
+
+    async def event_id(self, shard: int, seq: int) -> str | None:
+        row = self.store.outbox.get((shard, seq))
+        return row.record.event_id if row else None
+
+    async def wait(self, shard: int, after: int, timeout: float) -> None:  # noqa: ASYNC109  # a poll
+        if await self.end(shard) > after:
+            return
+        self._appended.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._appended.wait(), timeout)
+
+    async def due_lookups(self, now: datetime, limit: int) -> Sequence[LookupRow]:
+        due = (row for row in self.store.lookups.values() if row.due_at <= now)
+        return sorted(due, key=lambda row: (row.due_at, row.id))[:limit]
+
+    async def next_lookup_at(self) -> datetime | None:
+        return min((row.due_at for row in self.store.lookups.values()), default=None)
+
+    async def postpone(self, lookup: LookupRow, until: datetime) -> None:
+        await self._commits.run(lambda unit: unit.postpone(lookup, until))
+
+    async def give_up(self, lookup: LookupRow, *, reason: str, detail: str) -> None:
+        await self._commits.run(lambda unit: unit.give_up(lookup, reason=reason, detail=detail))
+
+    async def lookups_waiting(self) -> int:
+        return len(self.store.lookups)
+
+    def reject(self, rejection: Rejection) -> None:
+        self._rejections.append(rejection)
+
+    async def rejections(self, limit: int) -> Sequence[Rejection]:
+        return list(self._rejections)[-limit:][::-1]
+
+    async def healthy(self) -> None:
+        await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        await self._commits.idle()
+
+    def _wake(self, changes: Any) -> None:
+        if changes.outbox:
+            self._appended.set()

@@ -1,0 +1,92 @@
+"""The outbox over a read-only connection: for the relay, also from a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from paymux.errors import JournalUnavailable
+from paymux.journal.sqlite.rows import outbox_row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from paymux.journal import OutboxRow
+
+PATIENCE: Final = 2.0  # seconds
+
+
+class SqliteOutbox:
+    """The Outbox protocol; `advance` is only remembered here."""
+
+    def __init__(self, path: Path, *, poll: float = 0.05) -> None:
+        self._path = path
+        self._poll = poll
+        self._connection: sqlite3.Connection | None = None
+        self._identity: str | None = None
+        self._marked: dict[int, int] = {}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+
+    @property
+    def identity(self) -> str:
+        if self._identity is None:
+            self._identity = self._query("SELECT value FROM meta WHERE name = 'identity'")[0][0]
+        return self._identity
+
+    async def mark(self, shard: int) -> int:
+        rows = await self._read("SELECT seq FROM marks WHERE shard = ?", (shard,))
+        return max(rows[0][0] if rows else 0, self._marked.get(shard, 0))
+
+    async def advance(self, shard: int, seq: int) -> None:
+        """Remembered here only; whoever owns the writing connection stores it."""
+        self._marked[shard] = max(seq, self._marked.get(shard, 0))
+
+    async def end(self, shard: int) -> int:
+        del shard
+        rows = await self._read("SELECT max(seq) FROM outbox")
+        return rows[0][0] or 0
+
+    async def read(self, shard: int, after: int, limit: int) -> Sequence[OutboxRow]:
+        rows = await self._read(
+            "SELECT seq, event_id, created_at, topic, key, headers, value "
+            "FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, limit),
+        )
+        return [outbox_row(shard, row) for row in rows]
+
+    async def event_id(self, shard: int, seq: int) -> str | None:
+        del shard
+        rows = await self._read("SELECT event_id FROM outbox WHERE seq = ?", (seq,))
+        return rows[0][0] if rows else None
+
+    async def wait(self, shard: int, after: int, timeout: float) -> None:  # noqa: ASYNC109  # a poll
+        deadline = asyncio.get_running_loop().time() + timeout
+        while await self.end(shard) <= after and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  # another process appends
+            await asyncio.sleep(min(self._poll, timeout))
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown(wait=False)
+
+    async def _read(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._query, sql, arguments)
+
+    def _query(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
+        try:
+            if self._connection is None:
+                self._connection = sqlite3.connect(
+                    f"{self._path.absolute().as_uri()}?mode=ro",
+                    uri=True,
+                    isolation_level=None,
+                    check_same_thread=False,
+                    timeout=PATIENCE,
+                )
+                self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+            return self._connection.execute(sql, arguments).fetchall()
+        except sqlite3.Error as error:
+            raise JournalUnavailable(f"the journal {self._path} cannot be read: {error}") from error

@@ -1,0 +1,207 @@
+"""Values to rows of the SQLite journal, and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from paymux import lifecycle
+from paymux.delivery import ObjectRef, Proof
+from paymux.journal import LookupRow, OutboxRow, Rejection
+from paymux.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from paymux.journal.decide import Changes, KeptDelivery, KeptItem
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+LOOKUP_COLUMNS: Final = (
+    "id, provider, account, object, object_id, settles, occurred_at, asked, attempts, rounds, due_at, delivery_id, "
+    "event_key, event_type, received_at, proof"
+)
+
+
+def micro(at: datetime) -> int:
+    """Microseconds since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(value: int | None) -> datetime | None:
+    return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    """What a batch writes: a statement and its rows, table by table."""
+    kept = [(name, row) for name, row in changes.lookups.items() if row is not None]
+    gone = [(*scope, ref.object, ref.id) for (scope, ref), row in changes.lookups.items() if row is None]
+    return [  # the only values in these f-strings are question marks
+        (f"INSERT INTO deliveries VALUES ({_slots(17)})", [_delivery(kept) for kept in changes.deliveries]),
+        (
+            "UPDATE deliveries SET attempts = attempts + ? WHERE row = ?",
+            [(more, row) for row, more in changes.attempts.items()],
+        ),
+        (f"INSERT INTO items VALUES (NULL, {_slots(16)})", [_item(item) for item in changes.items]),
+        (
+            "INSERT INTO payments VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET known = excluded.known",
+            [(key, lifecycle.dump(known)) for key, known in changes.known.items()],
+        ),
+        (
+            "INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?)",
+            [(*scope, alias, payment) for (scope, alias), payment in changes.links.items()],
+        ),
+        (
+            "INSERT OR IGNORE INTO orphans VALUES (?, ?, ?, ?)",
+            [(*scope, alias, key) for (scope, alias), keys in changes.orphans.items() for key in keys],
+        ),
+        (f"INSERT OR REPLACE INTO lookups VALUES ({_slots(16)})", [_lookup(row) for _, row in kept]),
+        ("DELETE FROM lookups WHERE provider = ? AND account = ? AND object = ? AND object_id = ?", gone),
+        (
+            """
+            UPDATE items SET outcome = 'quarantined', reason = ?, detail = ?
+            WHERE delivery = (SELECT row FROM deliveries WHERE id = ?)
+            """,
+            [(reason, detail, delivery_id) for delivery_id, reason, detail in changes.given_up],
+        ),
+        (f"INSERT INTO outbox VALUES ({_slots(7)})", [_outbox(row) for row in changes.outbox]),
+    ]
+
+
+def _slots(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+def _delivery(kept: KeptDelivery) -> tuple[Any, ...]:
+    delivery = kept.delivery
+    asked = delivery.asked
+    return (
+        kept.row,
+        delivery.id,
+        delivery.provider,
+        delivery.account,
+        micro(delivery.received_at),
+        1,
+        kept.sha256,
+        delivery.via,
+        kept.proof,
+        kept.secret,
+        delivery.method,
+        delivery.path,
+        delivery.query,
+        delivery.url,
+        orjson.dumps(asked).decode() if asked else None,
+        _dump_pairs(delivery.headers),
+        delivery.body,
+    )
+
+
+def _item(kept: KeptItem) -> tuple[Any, ...]:
+    item = kept.item
+    return (
+        kept.delivery,
+        item.position,
+        *kept.scope,
+        kept.dedupe_key,
+        item.event_key,
+        item.event_type,
+        micro(item.occurred_at) if item.occurred_at else None,
+        item.livemode,
+        kept.result,
+        kept.outcome,
+        kept.reason,
+        kept.path,
+        kept.detail,
+        item.fingerprint,
+        "\n".join(kept.payment_keys),
+    )
+
+
+def _lookup(row: LookupRow) -> tuple[Any, ...]:
+    return (
+        row.id,
+        row.provider,
+        row.account,
+        row.ref.object,
+        row.ref.id,
+        row.settles,
+        micro(row.occurred_at) if row.occurred_at else None,
+        row.asked,
+        row.attempts,
+        row.rounds,
+        micro(row.due_at),
+        row.delivery_id,
+        row.event_key,
+        row.event_type,
+        micro(row.received_at),
+        row.proof,
+    )
+
+
+def lookup_row(row: Any) -> LookupRow:
+    return LookupRow(
+        id=row[0],
+        provider=row[1],
+        account=row[2],
+        ref=ObjectRef(object=row[3], id=row[4]),
+        settles=bool(row[5]),
+        occurred_at=moment(row[6]),
+        asked=row[7],
+        attempts=row[8],
+        rounds=row[9],
+        due_at=moment(row[10]) or _EPOCH,
+        delivery_id=row[11],
+        event_key=row[12],
+        event_type=row[13],
+        received_at=moment(row[14]) or _EPOCH,
+        proof=Proof(row[15]),
+    )
+
+
+def _outbox(row: OutboxRow) -> tuple[Any, ...]:
+    record = row.record
+    headers = _dump_pairs((name.encode(), value) for name, value in record.headers)
+    return (row.seq, record.event_id, micro(row.created_at), record.topic, record.key, headers, record.value)
+
+
+def outbox_row(shard: int, row: Any) -> OutboxRow:
+    seq, event_id, created_at, topic, key, headers, value = row
+    return OutboxRow(
+        shard=shard,
+        seq=seq,
+        created_at=moment(created_at) or _EPOCH,
+        record=Record(
+            event_id=event_id,
+            topic=topic,
+            key=key,
+            value=value,
+            headers=tuple((name.decode(), content) for name, content in _load_pairs(headers)),
+        ),
+    )
+
+
+def _dump_pairs(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Header lines as they came: no header holds a line feed."""
+    return b"\n".join(name + b":" + value for name, value in pairs)
+
+
+def _load_pairs(stored: bytes) -> list[tuple[bytes, bytes]]:
+    lines = stored.split(b"\n") if stored else []
+    return [(name, value) for name, _, value in (line.partition(b":") for line in lines)]
+
+
+def stored_rejection(row: Any) -> Rejection:
+    at, provider, account, reason, address, size, sha256 = row
+    return Rejection(
+        at=moment(at) or _EPOCH,
+        provider=provider,
+        account=account,
+        reason=reason,
+        address=address,
+        size=size,
+        sha256=sha256,
+    )

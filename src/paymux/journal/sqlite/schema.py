@@ -1,0 +1,77 @@
+"""The SQLite journal's tables, from the first release on. Migrations only ever run forward."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# One entry for each schema version: the statements that lead to it from the one before.
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        # An integer key and the body last: a quarter of the cost of a random key with the body inside.
+        """
+        CREATE TABLE deliveries (
+            row INTEGER PRIMARY KEY, id TEXT NOT NULL, provider TEXT NOT NULL, account TEXT NOT NULL,
+            received_at INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, sha256 BLOB NOT NULL,
+            via TEXT NOT NULL, proof TEXT NOT NULL, secret INTEGER, method TEXT NOT NULL, path TEXT NOT NULL,
+            query TEXT NOT NULL, url TEXT, asked TEXT, headers BLOB NOT NULL, body BLOB
+        )
+        """,
+        "CREATE UNIQUE INDEX deliveries_id ON deliveries (id)",
+        """
+        CREATE TABLE items (
+            row INTEGER PRIMARY KEY, delivery INTEGER NOT NULL, position INTEGER, provider TEXT NOT NULL,
+            account TEXT NOT NULL, dedupe_key TEXT, event_key TEXT, event_type TEXT, occurred_at INTEGER,
+            livemode INTEGER, result TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT, path TEXT, detail TEXT,
+            fingerprint TEXT NOT NULL, payment_keys TEXT NOT NULL
+        )
+        """,
+        """
+        CREATE UNIQUE INDEX items_dedupe ON items (provider, account, dedupe_key)
+        WHERE dedupe_key IS NOT NULL
+        """,
+        "CREATE INDEX items_delivery ON items (delivery)",
+        """
+        CREATE TABLE payments (key TEXT PRIMARY KEY, known BLOB NOT NULL) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE links (
+            provider TEXT NOT NULL, account TEXT NOT NULL, alias TEXT NOT NULL, payment_id TEXT NOT NULL,
+            PRIMARY KEY (provider, account, alias)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE orphans (
+            provider TEXT NOT NULL, account TEXT NOT NULL, alias TEXT NOT NULL, key TEXT NOT NULL,
+            PRIMARY KEY (provider, account, alias, key)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE lookups (
+            id INTEGER PRIMARY KEY, provider TEXT NOT NULL, account TEXT NOT NULL, object TEXT NOT NULL,
+            object_id TEXT NOT NULL, settles INTEGER NOT NULL, occurred_at INTEGER, asked INTEGER NOT NULL,
+            attempts INTEGER NOT NULL, rounds INTEGER NOT NULL, due_at INTEGER NOT NULL, delivery_id TEXT NOT NULL,
+            event_key TEXT, event_type TEXT, received_at INTEGER NOT NULL, proof TEXT NOT NULL,
+            UNIQUE (provider, account, object, object_id)
+        )
+        """,
+        "CREATE INDEX lookups_due ON lookups (due_at)",
+        # One shard: seq is the row number, so that the newest row is always at the end of the file.
+        """
+        CREATE TABLE outbox (
+            seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL, created_at INTEGER NOT NULL, topic TEXT NOT NULL,
+            key BLOB NOT NULL, headers BLOB NOT NULL, value BLOB NOT NULL
+        )
+        """,
+        "CREATE TABLE marks (shard INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
+        """
+        CREATE TABLE rejections (
+            slot INTEGER PRIMARY KEY, at INTEGER NOT NULL, provider TEXT NOT NULL, account TEXT NOT NULL,
+            reason TEXT NOT NULL, address TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL
+        )
+        """,
+    ),
+)
+
+VERSION: Final = len(MIGRATIONS)
+APPLICATION_ID: Final = 0x70617978  # "payx": tells a paymux journal from any other SQLite file

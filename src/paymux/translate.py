@@ -1,0 +1,208 @@
+"""One verified delivery to what each of its items says. Pure; whatever goes wrong inside becomes a quarantined item."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import TYPE_CHECKING
+
+from paymux.delivery import Proof
+from paymux.errors import Untranslatable
+from paymux.statement import Head, Ignored, Item, Lookup, Quarantined, Stated
+from paymux.wild import parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from paymux.delivery import Verified
+    from paymux.provider import Account, Endpoint
+    from paymux.statement import Outcome, Statement
+    from paymux.wild import Wild
+
+
+def translate(account: Account, verified: Verified) -> tuple[Item, ...]:
+    """At least one item; never raises. Deliveries with `asked` are API answers, the others webhooks."""
+    try:
+        body = parse_json(verified.delivery.body)
+        if verified.delivery.asked is not None:
+            return _answer(account, verified, body)
+        return _webhook(account, verified, body)
+    except Untranslatable as error:
+        return (_unreadable(account, verified, _why(error), None),)
+    except Exception as error:  # noqa: BLE001  # P6: a bug of ours keeps the delivery, too
+        return (_unreadable(account, verified, _internal(error), None),)
+
+
+def only_asks(items: Sequence[Item]) -> bool:
+    """Whether a hint is one to take: it names objects to ask for, or is of no interest.
+
+    Anything else would put a stranger's words on the quarantine topic.
+    """
+    return all(isinstance(item.outcome, Lookup | Ignored) for item in items)
+
+
+def _webhook(account: Account, verified: Verified, body: Wild) -> tuple[Item, ...]:
+    split = account.provider.split
+    parts: Iterable[tuple[int | None, Wild]] = [(None, body)] if split is None else enumerate(split(body))
+    return tuple(
+        _item(
+            account,
+            verified,
+            position,
+            partial(account.provider.head, verified, part),
+            partial(_webhook_outcome, account, verified, part),
+        )
+        for position, part in parts
+    )
+
+
+def _item(
+    account: Account,
+    verified: Verified,
+    position: int | None,
+    read_head: Callable[[], Head],
+    read: Callable[[Head], Outcome],
+) -> Item:
+    """One item; an error stays its own, so that one bad item of a batch does not take the others along."""
+    head: Head | None = None
+    outcome: Outcome
+    try:
+        head = read_head()
+        outcome = read(head)
+    except Untranslatable as error:
+        outcome = _why(error)
+    except Exception as error:  # noqa: BLE001  # P6: a bug of ours keeps the delivery, too
+        outcome = _internal(error)
+    if head is None:
+        return _unreadable(account, verified, outcome, position)
+    return _made(account, verified, head, outcome, position)
+
+
+def _webhook_outcome(account: Account, verified: Verified, body: Wild, head: Head) -> Outcome:
+    provider = account.provider
+    if head.event_type in provider.ignored:
+        return Ignored()
+    extract = provider.events.get(head.event_type or "")
+    if extract is None:
+        known = f"{head.event_type!r:.80} is in neither list of {provider.name}"
+        return Quarantined(reason="unknown_event_type", detail=known)
+    if _other_mode(account, head):
+        return _WRONG_MODE
+    found = extract(body, head)
+    if isinstance(found, Lookup):
+        return found
+    if verified.proof is Proof.HINT:
+        raise Untranslatable("an unproven body may only name objects", reason="internal_error")
+    return Stated(statements=tuple(found))
+
+
+_WRONG_MODE = Quarantined(reason="wrong_mode", detail="the event's mode is not the account's livemode")
+
+
+def _other_mode(account: Account, head: Head) -> bool:
+    return None not in (account.livemode, head.livemode) and account.livemode != head.livemode
+
+
+def _answer(account: Account, verified: Verified, body: Wild) -> tuple[Item, ...]:
+    asked, api = verified.delivery.asked, account.provider.api
+    if asked is None or api is None:  # Defensive: only an API's answer comes here.
+        raise Untranslatable("an answer without an API", reason="internal_error")
+    listing = api.payments
+    if asked.ref.object in api.objects:
+        endpoint = api.objects[asked.ref.object]
+        return (_snapshot(account, verified, endpoint, body.child(*endpoint.unwrap), None),)
+    if listing is None:  # Defensive
+        raise Untranslatable("a list that the provider does not have", reason="internal_error")
+    endpoint = api.objects[listing.object]
+    return tuple(
+        _snapshot(account, verified, endpoint, found, index) for index, found in enumerate(body.children(listing.items))
+    )
+
+
+def _snapshot(account: Account, verified: Verified, endpoint: Endpoint, found: Wild, position: int | None) -> Item:
+    return _item(
+        account,
+        verified,
+        position,
+        lambda: Head(
+            event_key=f"{found.id(endpoint.id_key)}:{found.digest()}",
+            event_type=None,
+            livemode=found.maybe_flag("livemode"),
+        ),
+        lambda head: _state(account, verified, endpoint, found, head),
+    )
+
+
+def _state(account: Account, verified: Verified, endpoint: Endpoint, found: Wild, head: Head) -> Outcome:
+    asked = verified.delivery.asked
+    if asked is None:  # Defensive
+        raise Untranslatable("an answer to no question", reason="internal_error")
+    single = account.provider.api is not None and asked.ref.object in account.provider.api.objects
+    if single and found.id(endpoint.id_key) != asked.ref.id:
+        return Quarantined(reason="answer_mismatch", detail="the answer is about another object")
+    if endpoint.check is not None:
+        endpoint.check(found, account.options)
+    if _other_mode(account, head):
+        return _WRONG_MODE
+    return Stated(statements=endpoint.state(found, asked))
+
+
+def _made(account: Account, verified: Verified, head: Head, outcome: Outcome, position: int | None) -> Item:
+    narrow = account.provider.resends_current(verified)
+    return Item(
+        position=position,
+        event_key=head.event_key,
+        event_type=head.event_type,
+        occurred_at=head.occurred_at,
+        livemode=head.livemode if head.livemode is not None else account.livemode,
+        outcome=outcome,
+        fingerprint=_fingerprint(head, outcome, narrow),
+    )
+
+
+def _unreadable(account: Account, verified: Verified, outcome: Outcome, position: int | None) -> Item:
+    """An item whose head could not be read: its body's digest stands for the event key."""
+    digest = hashlib.sha256(verified.delivery.body).hexdigest()
+    return Item(
+        position=position,
+        event_key=digest if position is None else f"{digest}/{position}",
+        event_type=None,
+        occurred_at=None,
+        livemode=account.livemode,
+        outcome=outcome,
+        fingerprint="",
+    )
+
+
+def _fingerprint(head: Head, outcome: Outcome, narrow: bool) -> str:  # noqa: FBT001  # internal
+    """What must stay the same under one event key. Empty where nothing was understood: nothing to compare."""
+    if not isinstance(outcome, Stated):
+        return ""
+    words = [] if narrow else [str(head.event_type), str(head.livemode)]
+    for statement in outcome.statements:
+        words += _identity(statement)
+        if not narrow:
+            words.append(str(statement.block.provider_status))
+    return "|".join(words)
+
+
+def _identity(statement: Statement) -> tuple[str, str]:
+    block = statement.block
+    amount = block.amount
+    return (
+        f"{block.entity}/{block.id}",
+        f"{amount.minor} {amount.currency}" if amount else "",
+    )
+
+
+def _why(error: Untranslatable) -> Quarantined:
+    return Quarantined(reason=error.reason, path=error.path, detail=error.detail or None)
+
+
+def _internal(error: Exception) -> Quarantined:
+    """The class and place of an error of ours; its words may quote the body, so they stay out."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" in {trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else ""
+    return Quarantined(reason="internal_error", detail=f"{type(error).__name__}{where}")

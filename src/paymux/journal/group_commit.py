@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from paymux.journal.decide import Changes, Counters, Rules, View
+    from paymux.journal.changes import Changes, Counters, Rules, View
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from paymux.journal.decide import Counters, Rules
+from paymux.journal.changes import Counters, Rules
 from paymux.journal.group_commit import GroupCommit
 from paymux.records import Topics
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from paymux.delivery import ObjectRef
     from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Rejection
-    from paymux.journal.decide import Changes, KeptDelivery, KeptItem, Scope, Seen
+    from paymux.journal.changes import Changes, KeptDelivery, KeptItem, Scope, Seen
     from paymux.lifecycle import Known
 
 RING = 1000

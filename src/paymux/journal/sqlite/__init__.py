@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from paymux.errors import JournalUnavailable, JournalUnusable
-from paymux.journal.decide import Counters, Rules
+from paymux.journal.changes import Counters, Rules
 from paymux.journal.group_commit import GroupCommit
 from paymux.journal.sqlite.outbox import SqliteOutbox
 from paymux.journal.sqlite.rows import LOOKUP_COLUMNS, lookup_row, micro, moment, stored_rejection
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from paymux.journal import Entry, LookupRow, Receipt, Rejection
-    from paymux.journal.decide import Changes, Unit
+    from paymux.journal.changes import Changes
+    from paymux.journal.decide import Unit
 
 T = TypeVar("T")
 

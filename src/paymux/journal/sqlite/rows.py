@@ -15,7 +15,7 @@ from paymux.records import Record
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from paymux.journal.decide import Changes, KeptDelivery, KeptItem
+    from paymux.journal.changes import Changes, KeptDelivery, KeptItem
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

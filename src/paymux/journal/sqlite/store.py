@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from paymux import lifecycle
 from paymux.errors import JournalUnavailable, JournalUnusable
-from paymux.journal.decide import Seen
+from paymux.journal.changes import Seen
 from paymux.journal.sqlite.rows import LOOKUP_COLUMNS, lookup_row, micro, statements
 from paymux.journal.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from paymux.delivery import ObjectRef
     from paymux.journal import LookupRow, Rejection
-    from paymux.journal.decide import Changes, Scope
+    from paymux.journal.changes import Changes, Scope
     from paymux.lifecycle import Known
 
 RING: Final = 1000

@@ -1,0 +1,142 @@
+"""What one commit reads and what it changes, as values: no storage, no decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from paymux.delivery import Delivery, ObjectRef, Proof
+    from paymux.journal import LookupRow, OutboxRow, Result
+    from paymux.lifecycle import Known
+    from paymux.records import Topics
+    from paymux.statement import Item
+
+Scope = tuple[str, str]  # provider, account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is stored under an event key: in which delivery, how its item read, and that delivery's body digest."""
+
+    delivery: int
+    fingerprint: str
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptDelivery:
+    """A delivery as it is stored: redacted, under a row number in order of arrival."""
+
+    row: int
+    delivery: Delivery
+    proof: Proof
+    secret: int | None
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptItem:
+    """One item as it is stored. `dedupe_key` is unique for each account; None for a duplicate and for an item
+    without event key.
+    """
+
+    delivery: int
+    item: Item
+    scope: Scope
+    dedupe_key: str | None
+    result: Result
+    outcome: str
+    reason: str | None = None
+    path: str | None = None
+    detail: str | None = None
+    payment_keys: tuple[str, ...] = ()
+
+
+class View(Protocol):
+    """What is stored, as of the last commit."""
+
+    def seen(self, scope: Scope, dedupe_key: str) -> Seen | None: ...
+
+    def known(self, key: str) -> Known | None: ...
+
+    def link(self, scope: Scope, alias: str) -> str | None:
+        """The payment id that an alias stands for."""
+        ...
+
+    def orphans(self, scope: Scope, alias: str) -> Iterable[str]:
+        """Keys of entities that named their payment by this alias before it was known."""
+        ...
+
+    def lookup(self, scope: Scope, ref: ObjectRef) -> LookupRow | None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Counters:
+    """The last numbers given away; the outbox counts for each shard."""
+
+    delivery: int = 0
+    lookup: int = 0
+    outbox: dict[int, int] = field(default_factory=dict)
+
+    def copy(self) -> Counters:
+        return Counters(delivery=self.delivery, lookup=self.lookup, outbox=dict(self.outbox))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """`max_record` is the largest record in bytes; a broker's `max.message.bytes` must admit it."""
+
+    topics: Topics
+    shards: int = 1
+    max_record: int = 900_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Changes:
+    """What is to be written. A lookup of None is to be deleted."""
+
+    deliveries: list[KeptDelivery] = field(default_factory=list)
+    items: list[KeptItem] = field(default_factory=list)
+    attempts: dict[int, int] = field(default_factory=dict)
+    seen: dict[tuple[Scope, str], Seen] = field(default_factory=dict)
+    known: dict[str, Known] = field(default_factory=dict)
+    links: dict[tuple[Scope, str], str] = field(default_factory=dict)
+    orphans: dict[tuple[Scope, str], list[str]] = field(default_factory=dict)
+    lookups: dict[tuple[Scope, ObjectRef], LookupRow | None] = field(default_factory=dict)
+    given_up: list[tuple[str, str, str]] = field(default_factory=list)
+    outbox: list[OutboxRow] = field(default_factory=list)
+
+    def update(self, later: Changes) -> None:
+        """Take in what was decided on top of these; only decisions about payments are made that way."""
+        self.known.update(later.known)
+        self.links.update(later.links)
+        for name, keys in later.orphans.items():
+            self.orphans.setdefault(name, []).extend(keys)
+
+
+class Overlay:
+    """A View of `below` as it will be once `changes` are written."""
+
+    def __init__(self, below: View) -> None:
+        self._below = below
+        self.changes = Changes()
+
+    def seen(self, scope: Scope, dedupe_key: str) -> Seen | None:
+        return self.changes.seen.get((scope, dedupe_key)) or self._below.seen(scope, dedupe_key)
+
+    def known(self, key: str) -> Known | None:
+        return self.changes.known.get(key) or self._below.known(key)
+
+    def link(self, scope: Scope, alias: str) -> str | None:
+        return self.changes.links.get((scope, alias)) or self._below.link(scope, alias)
+
+    def orphans(self, scope: Scope, alias: str) -> Iterable[str]:
+        return [*self._below.orphans(scope, alias), *self.changes.orphans.get((scope, alias), ())]
+
+    def lookup(self, scope: Scope, ref: ObjectRef) -> LookupRow | None:
+        if (scope, ref) in self.changes.lookups:
+            return self.changes.lookups[scope, ref]
+        return self._below.lookup(scope, ref)

@@ -83,6 +83,8 @@ class Delivery:
     def redacted(self, secret_headers: Iterable[bytes] = ()) -> Delivery:
         """The form that may be stored and shown."""
         hidden = ALWAYS_SECRET.union(secret_headers)
+        if self.path_token is None and hidden.isdisjoint([name.lower() for name, _ in self.headers]):
+            return self
         headers = tuple((k, REDACTED if k.lower() in hidden else v) for k, v in self.headers)
         return replace(self, headers=headers, path_token=None)
 

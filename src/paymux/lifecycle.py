@@ -7,7 +7,8 @@ ends in the same state. Only the transitions and the sequence tell in which orde
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,9 +16,11 @@ import orjson
 
 from paymux.canonical import (
     FACT_TYPES,
+    STATUSES,
     DisputeStatus,
     Entity,
     Lifecycle,
+    Payment,
     PaymentStatus,
     RefundStatus,
     State,
@@ -27,8 +30,6 @@ from paymux.money import Money
 from paymux.provider import FINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from paymux.canonical import Block, RefundState
     from paymux.provider import Transitions
     from paymux.statement import Fact, Statement
@@ -48,6 +49,12 @@ _ENTERS: Final = frozenset(
         Transition.UNEXPECTED,
     }
 )
+# Made once: an enum is slow to format.
+_STATUS_TYPES: Final[Mapping[tuple[Entity, str], str]] = {
+    (entity, status.value): f"{entity}.{status}" for entity in Entity for status in STATUSES[entity]
+}
+_UPDATED: Final = {entity: (("status", f"{entity}.updated"),) for entity in Entity}
+_PREFIXES: Final = {entity: f"{entity}/" for entity in Entity}
 _UNDISPUTED: Final = frozenset({DisputeStatus.WON, DisputeStatus.CANCELED})
 
 
@@ -97,47 +104,69 @@ class Heard:
     snapshot: bool
 
 
-def hear(known: Known, statement: Statement, heard: Heard) -> tuple[Known, tuple[Announcement, ...]]:
-    """One statement about a payment, or about something that belongs to it, where its key is the payment's own."""
-    after = join(known, statement, heard)
-    return announce(known, after, statement, heard, state=state_of(after, statement.payment_id))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A statement held against what its key knew: its place in the order, how it moved its entity's status, and the
+    events that it makes, as (slot, type).
+    """
+
+    order: Order
+    transition: Transition | None
+    previous_status: str | None
+    events: tuple[tuple[str, str], ...]
 
 
-def join(known: Known, statement: Statement, heard: Heard) -> Known:
-    """What is known after a statement; nothing is announced by it."""
+def read(known: Known, statement: Statement, heard: Heard) -> Reading:
+    """What a statement adds to what is known."""
+    block = statement.block
+    standing = known.standings.get(standing_name(block))
     order = _order(statement, heard)
-    changes = _standing_changes(known, statement, order) | _said_changes(known, statement)
-    if statement.block.entity is Entity.PAYMENT:
-        changes |= _money_changes(known, statement, order)
-    return replace(known, **changes) if changes else known
+    transition = _transition(standing, statement, order, heard)
+    return Reading(
+        order=order,
+        transition=transition,
+        previous_status=standing.status if standing else None,
+        events=_events(known, statement, heard, transition),
+    )
 
 
-def announce(
-    before: Known, after: Known, statement: Statement, heard: Heard, *, state: State | None
-) -> tuple[Known, tuple[Announcement, ...]]:
-    """The events that a statement makes, numbered; `before` and `after` are what its own key knew and knows."""
-    transition, previous = _transition(before, statement, heard)
-    announcements = [
+def join(known: Known, statement: Statement, reading: Reading, *, announced: int) -> Known:
+    """What is known after a statement of which `announced` events are published under this key."""
+    order, block = reading.order, statement.block
+    payment = block if isinstance(block, Payment) else None
+    return Known(
+        sequence=known.sequence + announced,
+        standings=known.standings if block.status is None else _standings(known, block, order),
+        said=_said(known, statement) if statement.facts else known.said,
+        amount=_amount(known, statement, order) if payment else known.amount,
+        captured=_largest(known.captured, payment.amount_captured, order) if payment else known.captured,
+        refunded=_largest(known.refunded, payment.amount_refunded, order) if payment else known.refunded,
+        refund_state=_stated_refund(known, statement, order),
+    )
+
+
+def announcements(before: Known, reading: Reading, state: State | None) -> tuple[Announcement, ...]:
+    """The events of a statement, numbered on from what was known before."""
+    return tuple(
         Announcement(
             slot=slot,
             type=event_type,
             lifecycle=Lifecycle(
-                sequence=before.sequence + number,
-                transition=transition,
-                previous_status=previous,
+                sequence=sequence,
+                transition=reading.transition,
+                previous_status=reading.previous_status,
                 state=state,
             ),
         )
-        for number, (slot, event_type) in enumerate(_types(before, statement, heard, transition), start=1)
-    ]
-    return replace(after, sequence=before.sequence + len(announcements)), tuple(announcements)
+        for sequence, (slot, event_type) in enumerate(reading.events, start=before.sequence + 1)
+    )
 
 
 def offline(statement: Statement) -> list[tuple[str, str]]:
     """(slot, type) of the events of a statement where nothing is known: a status event carries its status."""
     entity, status = statement.block.entity, statement.block.status
-    types = [("status", f"{entity}.{status}")] if status is not None else []
-    return types + _facts(statement.facts, entity) or [("status", f"{entity}.updated")]
+    entered = [("status", _STATUS_TYPES[entity, status])] if status is not None else []
+    return entered + _facts(statement.facts, entity) or list(_UPDATED[entity])
 
 
 def state_of(known: Known, payment_id: str | None) -> State | None:
@@ -161,7 +190,7 @@ def state_of(known: Known, payment_id: str | None) -> State | None:
 
 
 def standing_name(block: Block) -> str:
-    return f"{block.entity}/{block.id}"
+    return _PREFIXES[block.entity] + block.id
 
 
 # --- status
@@ -180,16 +209,13 @@ def _microseconds(at: datetime | None, heard: Heard) -> int:
     return _NO_TIME if at is None else (at - _EPOCH) // _MICROSECOND
 
 
-def _transition(known: Known, statement: Statement, heard: Heard) -> tuple[Transition | None, str | None]:
-    """How the entity's status moved, and what it was before."""
+def _transition(standing: Standing | None, statement: Statement, order: Order, heard: Heard) -> Transition | None:
     block = statement.block
-    standing = known.standings.get(standing_name(block))
-    previous = standing.status if standing else None
     if block.status is None:
-        return None, previous
+        return None
     if standing is None:
-        return Transition.FIRST, None
-    return _move(standing, block.entity, block.status, _order(statement, heard), heard), previous
+        return Transition.FIRST
+    return _move(standing, block.entity, block.status, order, heard)
 
 
 def _move(standing: Standing, entity: Entity, status: str, order: Order, heard: Heard) -> Transition:
@@ -205,18 +231,15 @@ def _move(standing: Standing, entity: Entity, status: str, order: Order, heard: 
     return Transition.RETRIED if old == "failed" else Transition.REVERSED
 
 
-def _standing_changes(known: Known, statement: Statement, order: Order) -> dict[str, Any]:
-    block = statement.block
-    if block.status is None:
-        return {}
+def _standings(known: Known, block: Block, order: Order) -> Mapping[str, Standing]:
     name = standing_name(block)
     old = known.standings.get(name)
     amount = _refund_amount(old, block, order)
     if old is not None and order < old.order:
         new = Standing(status=old.status, order=old.order, amount=amount)
     else:
-        new = Standing(status=block.status, order=order, amount=amount)
-    return {"standings": {**known.standings, name: new}}
+        new = Standing(status=block.status or "", order=order, amount=amount)
+    return {**known.standings, name: new}
 
 
 def _refund_amount(old: Standing | None, block: Block, order: Order) -> tuple[Order, Money] | None:
@@ -229,14 +252,18 @@ def _refund_amount(old: Standing | None, block: Block, order: Order) -> tuple[Or
 # --- types
 
 
-def _types(known: Known, statement: Statement, heard: Heard, transition: Transition | None) -> list[tuple[str, str]]:
+def _events(
+    known: Known, statement: Statement, heard: Heard, transition: Transition | None
+) -> tuple[tuple[str, str], ...]:
     block = statement.block
     entity = block.entity
-    types = [("status", f"{entity}.{block.status}")] if transition in _ENTERS else []
-    types += _facts(tuple(fact for fact in statement.facts if _is_news(known, statement, fact)), entity)
-    if not types and not heard.snapshot:
-        types = [("status", f"{entity}.updated")]
-    return types
+    entered = [("status", _STATUS_TYPES[entity, block.status or ""])] if transition in _ENTERS else []
+    news = tuple(fact for fact in statement.facts if _is_news(known, statement, fact))
+    if news:
+        return (*entered, *_facts(news, entity))
+    if entered or heard.snapshot:
+        return tuple(entered)
+    return _UPDATED[entity]
 
 
 def _facts(facts: tuple[Fact, ...], entity: Entity) -> list[tuple[str, str]]:
@@ -258,37 +285,39 @@ def _said_name(statement: Statement, fact: Fact) -> str:
     return f"{statement.speaker or standing_name(statement.block)}/{fact.name}"
 
 
-def _said_changes(known: Known, statement: Statement) -> dict[str, Any]:
+def _said(known: Known, statement: Statement) -> Mapping[str, tuple[int, ...]]:
     said = {
         _said_name(statement, fact): fact.says
         for fact in statement.facts
         if fact.says is not None and _is_news(known, statement, fact)
     }
-    return {"said": {**known.said, **said}} if said else {}
+    return {**known.said, **said} if said else known.said
 
 
 # --- money
 
 
-def _money_changes(known: Known, statement: Statement, order: Order) -> dict[str, Any]:
-    """Amounts by the newest statement that gives one, an object with authority before any other; cumulative
-    amounts by the newest time, then the largest.
-    """
-    block: Any = statement.block
-    changes: dict[str, Any] = {}
-    if block.amount is not None:
-        rank = (int(statement.speaker is None), order)
-        if known.amount is None or rank >= known.amount[0]:
-            changes["amount"] = (rank, block.amount)
-    for name, said in (("captured", block.amount_captured), ("refunded", block.amount_refunded)):
-        old: tuple[int, Money] | None = getattr(known, name)
-        if said is not None and (old is None or (order[0], said.minor) > (old[0], old[1].minor)):
-            changes[name] = (order[0], said)
-    if statement.refund_state is not None:
-        candidate = _refund_order(order, statement.refund_state)
-        if known.refund_state is None or candidate > known.refund_state:
-            changes["refund_state"] = candidate
-    return changes
+def _amount(known: Known, statement: Statement, order: Order) -> tuple[tuple[int, Order], Money] | None:
+    """By the newest statement that gives one, an object with authority before any other."""
+    amount = statement.block.amount
+    rank = (int(statement.speaker is None), order)
+    if amount is None or (known.amount is not None and rank < known.amount[0]):
+        return known.amount
+    return (rank, amount)
+
+
+def _largest(old: tuple[int, Money] | None, said: Money | None, order: Order) -> tuple[int, Money] | None:
+    """Cumulative amounts: by the newest time, then the largest."""
+    if said is None or (old is not None and (order[0], said.minor) <= (old[0], old[1].minor)):
+        return old
+    return (order[0], said)
+
+
+def _stated_refund(known: Known, statement: Statement, order: Order) -> tuple[Order, str] | None:
+    if statement.refund_state is None:
+        return known.refund_state
+    candidate = _refund_order(order, statement.refund_state)
+    return candidate if known.refund_state is None else max(known.refund_state, candidate)
 
 
 def _refund_order(order: Order, said: str) -> tuple[Order, str]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from paymux.delivery import Asked
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from paymux.delivery import Asked, ObjectRef, Proof, Verified
+    from paymux.delivery import ObjectRef, Proof, Verified
     from paymux.provider import Account
     from paymux.records import Record
     from paymux.statement import Item
@@ -120,8 +122,6 @@ class LookupRow:
 
     @property
     def question(self) -> Asked:
-        from paymux.delivery import Asked
-
         return Asked(ref=self.ref, occurred_at=self.occurred_at)
 
 

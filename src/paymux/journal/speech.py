@@ -15,18 +15,9 @@ if TYPE_CHECKING:
     from paymux.canonical import State
     from paymux.journal import Entry
     from paymux.journal.changes import Scope, View
+    from paymux.lifecycle import Announcement
     from paymux.records import Record
     from paymux.statement import Item, Statement
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Under which key a statement is announced, and what that key knew and knows."""
-
-    key: str
-    before: Known
-    after: Known
-    payment_id: str | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,12 +59,14 @@ class Speech:
     def _payment(self, spoken: Spoken, heard: Heard) -> None:
         """A payment speaks under its own key, and its aliases become links."""
         payment_id = spoken.statement.block.id
-        place = self._place(spoken, heard, payment_id, payment_id)
-        after = place.after
+        before = self._known(spoken, payment_id)
+        reading = lifecycle.read(before, spoken.statement, heard)
+        after = lifecycle.join(before, spoken.statement, reading, announced=len(reading.events))
         for alias in spoken.statement.aliases:
             after = self._adopt(_scope(spoken), alias, payment_id, after)
-        place = replace(place, after=after)
-        self._announce(spoken, heard, place, lifecycle.state_of(after, payment_id))
+        self._keep(spoken, payment_id, after)
+        told = lifecycle.announcements(before, reading, lifecycle.state_of(after, payment_id))
+        self._publish(spoken, payment_id, told, payment_id)
 
     def _adopt(self, scope: Scope, alias: str, payment_id: str, known: Known) -> Known:
         """Keep a link the first time it is heard of, and take in what named the payment by it before."""
@@ -98,30 +91,42 @@ class Speech:
                 self.overlay.changes.orphans.setdefault((scope, alias), []).append(own_key)
             self._alone(spoken, heard)
             return
-        payment = self._place(spoken, heard, payment_id, payment_id)
-        state = lifecycle.state_of(payment.after, payment_id)
-        if not has_own:
-            self._announce(spoken, heard, payment, state)
-            return
-        self.overlay.changes.known[payment.key] = payment.after
-        self._announce(spoken, heard, self._place(spoken, heard, statement.block.id, payment_id), state)
+        state = self._join_payment(spoken, heard, payment_id, announces=not has_own)
+        if has_own:
+            self._alone(spoken, heard, payment_id, state)
 
-    def _alone(self, spoken: Spoken, heard: Heard) -> None:
-        """Under the entity's own key, without a payment to speak of."""
-        self._announce(spoken, heard, self._place(spoken, heard, spoken.statement.block.id, None), None)
+    def _join_payment(self, spoken: Spoken, heard: Heard, payment_id: str, *, announces: bool) -> State | None:
+        """What it says counts for its payment, and is published under the payment's key if it announces there."""
+        before = self._known(spoken, payment_id)
+        reading = lifecycle.read(before, spoken.statement, heard)
+        announced = len(reading.events) if announces else 0
+        after = lifecycle.join(before, spoken.statement, reading, announced=announced)
+        self._keep(spoken, payment_id, after)
+        state = lifecycle.state_of(after, payment_id)
+        if announces:
+            told = lifecycle.announcements(before, reading, state)
+            self._publish(spoken, payment_id, told, payment_id)
+        return state
 
-    def _place(self, spoken: Spoken, heard: Heard, entity_id: str, payment_id: str | None) -> Place:
+    def _alone(self, spoken: Spoken, heard: Heard, payment_id: str | None = None, state: State | None = None) -> None:
+        """Under the entity's own key."""
+        own_id = spoken.statement.block.id
+        before = self._known(spoken, own_id)
+        reading = lifecycle.read(before, spoken.statement, heard)
+        self._keep(spoken, own_id, lifecycle.join(before, spoken.statement, reading, announced=len(reading.events)))
+        self._publish(spoken, own_id, lifecycle.announcements(before, reading, state), payment_id)
+
+    def _known(self, spoken: Spoken, entity_id: str) -> Known:
+        return self.overlay.known(entity_key(spoken.account, entity_id)) or Known()
+
+    def _keep(self, spoken: Spoken, entity_id: str, known: Known) -> None:
+        self.overlay.changes.known[entity_key(spoken.account, entity_id)] = known
+
+    def _publish(self, spoken: Spoken, entity_id: str, told: tuple[Announcement, ...], payment_id: str | None) -> None:
         key = entity_key(spoken.account, entity_id)
-        before = self.overlay.known(key) or Known()
-        after = lifecycle.join(before, spoken.statement, heard)
-        return Place(key=key, before=before, after=after, payment_id=payment_id)
-
-    def _announce(self, spoken: Spoken, heard: Heard, place: Place, state: State | None) -> None:
-        known, announcements = lifecycle.announce(place.before, place.after, spoken.statement, heard, state=state)
-        self.overlay.changes.known[place.key] = known
-        for announcement in announcements:
-            record = event_record(spoken, announcement, topic=self.topic, key=place.key, payment_id=place.payment_id)
-            self.records.append((place.key, record))
+        for announcement in told:
+            record = event_record(spoken, announcement, topic=self.topic, key=key, payment_id=payment_id)
+            self.records.append((key, record))
             self.unexpected += announcement.lifecycle.transition is Transition.UNEXPECTED
 
 

@@ -362,5 +362,5 @@ QUARANTINE: Final = TypeAdapter(QuarantineEvent)
 
 
 def parse_event(value: bytes) -> PaymentEvent:
-    """A record's value as the consumer sees it. Raises pydantic.ValidationError."""
-    return EVENT.validate_json(value)
+    """A record's value as the consumer sees it; nothing is converted. Raises pydantic.ValidationError."""
+    return EVENT.validate_json(value, strict=True)

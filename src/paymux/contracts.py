@@ -149,6 +149,11 @@ _HEADERS: Final[Mapping[str, Schema]] = {
     "ce_type": {**_TEXT, "description": "The event's type."},
     "ce_source": {**_TEXT, "description": "/paymux/{provider}/{account}"},
 }
+_QUARANTINE_HEADERS: Final[Mapping[str, Schema]] = {
+    **_HEADERS,
+    "ce_type": {"const": "paymux.quarantined"},
+    "paymux_reason": {**_TEXT, "description": "data.reason"},
+}
 _EVENT_HEADERS: Final[Mapping[str, Schema]] = {
     **_HEADERS,
     "ce_type": {"enum": list(EVENT_TYPES)},
@@ -186,7 +191,7 @@ _MESSAGES: Final[Mapping[str, Schema]] = {
         title="QuarantineEvent",
         summary="A verified item that could not be translated, and why; never its body.",
         key="delivery id",
-        headers=_HEADERS,
+        headers=_QUARANTINE_HEADERS,
         payload=_file(QUARANTINE_FILE),
     ),
     "checkpoint": {
@@ -202,8 +207,10 @@ _MESSAGES: Final[Mapping[str, Schema]] = {
                     "shard": {"type": "integer", "minimum": 0},
                     "seq": {"type": "integer", "minimum": 1},
                     "event_id": {**_TEXT, "format": "uuid"},
+                    "prefix": {**_TEXT, "description": "transactional_id_prefix"},
+                    "partitions": {"type": "integer", "minimum": 1, "description": "Of the events topic, then."},
                 },
-                "required": ["journal", "shard", "seq", "event_id"],
+                "required": ["journal", "shard", "seq", "event_id", "prefix", "partitions"],
             },
         ),
         "contentType": "application/json",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from paymux.canonical import Entity, PaymentStatus, RefundStatus
 from paymux.delivery import Delivery, Proof, Via
-from paymux.errors import ApiError, JournalError
+from paymux.errors import ApiError
 from paymux.journal import Entry, Rejection
 from paymux.signatures import confirmed
 from paymux.statement import Stated
@@ -168,7 +168,7 @@ class Lookups:
             await self._ask(row)
         except Exception as error:  # noqa: BLE001  # as above
             self._tell("lookup_failed", row, error=type(error).__name__)
-            with suppress(JournalError):
+            with suppress(Exception):
                 await self._journal.postpone(row, self._later(row, None))
             await asyncio.sleep(self._poll)
 
@@ -262,6 +262,4 @@ def _is_open(row: LookupRow, item: Item) -> bool:
 
 def _rejection(row: LookupRow, reason: str, at: datetime) -> Rejection:
     """A hint about nothing: of the request itself nothing is known any more."""
-    return Rejection(
-        at=at, provider=row.provider, account=row.account, reason=reason, address="", size=0, sha256=""
-    )
+    return Rejection(at=at, provider=row.provider, account=row.account, reason=reason, address="", size=0, sha256="")

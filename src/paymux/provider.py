@@ -174,6 +174,7 @@ class Provider:
     `statuses` names the status tables, for `paymux providers`: title -> provider's word -> canonical status.
     `configure` chooses the scheme by the account's options, where the provider has more than one.
     `resends_current`: a retry carries the object as it is then, so only identity, amount and currency make a conflict.
+    `thin`: the webhooks only name objects, so that an account is of no use without an API key.
     """
 
     name: str
@@ -191,6 +192,7 @@ class Provider:
     options: tuple[Option, ...] = ()
     configure: Callable[[Scheme, Mapping[str, str]], Scheme] | None = None
     resends_current: Callable[[Verified], bool] = lambda _: False
+    thin: bool = False
 
     def scheme(self, options: Mapping[str, str]) -> Scheme:
         return self.configure(self.signature, options) if self.configure else self.signature

@@ -21,7 +21,6 @@ from yarl import URL
 
 from paymux import __version__
 from paymux.errors import ApiError, SettingsError, Untranslatable
-from paymux.provider import NO_MAPPING
 from paymux.wild import parse_json
 
 if TYPE_CHECKING:
@@ -87,8 +86,8 @@ class ProviderApi:
 
     Raises SettingsError where the URL or the key cannot be used. `get` and `list_payments` raise ApiError: not_found
     (404, 410), denied (401, 403), rate_limited (429), unavailable (any other status, a timeout, a connection that fails
-    or ends early), shape (an id that the provider cannot mean, an answer beyond the bound, a page that says not where the
-    next one is).
+    or ends early), shape (an id that the provider cannot mean, an answer beyond the bound, a page that does not say
+    where the next one is).
     """
 
     def __init__(
@@ -97,8 +96,8 @@ class ProviderApi:
         api: Api,
         url: str,
         key: SecretStr,
+        options: Mapping[str, str],
         session: aiohttp.ClientSession,
-        options: Mapping[str, str] = NO_MAPPING,
         pace: Pace | None = None,
         deadline: float = DEADLINE,
     ) -> None:
@@ -122,7 +121,7 @@ class ProviderApi:
             raise ApiError(f"there is no endpoint for {ref.object!r:.40}", reason="shape")
         return await self._fetch(_located(endpoint, ref), {}, LARGEST_OBJECT)
 
-    async def list_payments(self, filters: Mapping[str, str] = NO_MAPPING) -> AsyncIterator[Answer]:
+    async def list_payments(self, filters: Mapping[str, str]) -> AsyncIterator[Answer]:
         """Every page, unread, in the provider's order. Raises SettingsError for a filter that it does not have."""
         listing = self._listing(filters)
         name, size = listing.page_size

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from paymux.delivery import Asked, Delivery, ObjectRef, Via
 from paymux.journal import Entry
-from paymux.provider import NO_MAPPING
 from paymux.signatures import confirmed
 from paymux.translate import translate
 
@@ -44,9 +43,9 @@ async def reconcile(
     account: Account,
     api: ProviderApi,
     journal: Journal,
+    filters: Mapping[str, str],
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
-    filters: Mapping[str, str] = NO_MAPPING,
 ) -> AsyncIterator[Page]:
     """One Page after each was appended.
 
@@ -57,7 +56,7 @@ async def reconcile(
         number += 1
         verified = confirmed(_delivery(account, answer, received_at=clock(), delivery_id=new_id()))
         items = translate(account, verified)
-        receipts = await journal.append(Entry(account=account, verified=verified, items=items))
+        receipts = await journal.append(Entry(account=account, verified=verified, items=items)) if items else ()
         yield _page(number, answer, receipts)
 
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paymux.records import Record
+
+
+class Positions(StrEnum):
+    """Who knows up to where everything is published: the checkpoint on Kafka, or, where the broker has transactions in
+    name only, the journal's mark (then a crash publishes some events twice).
+    """
+
+    CHECKPOINT = "checkpoint"
+    JOURNAL = "journal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +34,8 @@ class Checkpoint:
 class Publisher(Protocol):
     """One shard's way to Kafka. After any exception the object is used up: `abandon` it and make another.
 
-    Every call has a deadline of its own. Raises BrokerUnavailable for an error, a timeout or a doubt, RelayStopped where
-    trying again cannot help.
+    Every call has a deadline of its own. Raises BrokerUnavailable for an error, a timeout or a doubt, RelayStopped
+    where trying again cannot help.
     """
 
     async def start(self) -> Checkpoint | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from paymux.delivery import Proof, Verified, Via
+from paymux.errors import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,8 @@ class Scheme(Protocol):
 
 def verify(delivery: Delivery, checks: Sequence[tuple[Scheme, Sequence[bytes]]]) -> Verified:
     """Every check must pass; the first one names the proof. Raises Rejected."""
+    if not checks:  # Defensive: the settings refuse an account without a means of proof.
+        raise Rejected("nothing could prove it")
     matched = [scheme.verify(delivery, keys) for scheme, keys in checks]
     return Verified(delivery, checks[0][0].proof, matched[0])
 

@@ -1,0 +1,78 @@
+"""The command line: one file per command, imported when it is asked for.
+
+Exit codes: 0 done, 1 found something wrong, 2 unusable input.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from paymux import __version__
+from paymux.errors import PaymuxError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Command -> the module that holds it under its own name, and its line in the overview.
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "dev": ("paymux.cli.dev", "Everything on a laptop: broker, journal, sample traffic, a live view."),
+    "serve": ("paymux.cli.serve", "Take webhooks, publish events."),
+    "check": ("paymux.cli.check", "Explain a configuration, and what is wrong with it."),
+    "send": ("paymux.cli.send", "Post correctly signed samples."),
+    "verify": ("paymux.cli.verify", "Check a signature, offline."),
+    "translate": ("paymux.cli.translate", "Translate files, offline."),
+    "tail": ("paymux.cli.tail", "Follow the events topic."),
+    "providers": ("paymux.cli.providers", "What is known of each provider."),
+    "schemas": ("paymux.cli.schemas", "The published contracts: JSON Schema and AsyncAPI."),
+}
+
+
+class _Failed(click.ClickException):
+    """Something is wrong: exit 1."""
+
+
+class _Unusable(_Failed):
+    exit_code = 2
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Errors of ours as one sentence, Ctrl-C without noise; click keeps a broken pipe quiet."""
+        try:
+            return super().invoke(ctx)
+        except PaymuxError as error:
+            raise (_Unusable if isinstance(error, SettingsError) else _Failed)(str(error)) from error
+        except KeyboardInterrupt:
+            ctx.exit(130)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and (near := get_close_matches(name, COMMANDS, 1)):
+            ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The overview from the table: no command is imported to list it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="paymux")
+def main() -> None:
+    """Payment webhooks in, canonical payment events on Kafka out."""

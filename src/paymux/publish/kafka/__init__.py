@@ -1,0 +1,16 @@
+"""Apache Kafka through aiokafka, which nothing else in paymux imports."""
+
+from paymux.publish.kafka.connection import KafkaSettings, Security
+from paymux.publish.kafka.producer import KafkaPublisher
+from paymux.publish.kafka.reading import Consumed, consume
+from paymux.publish.kafka.topics import TopicReport, check_topics
+
+__all__ = [
+    "Consumed",
+    "KafkaPublisher",
+    "KafkaSettings",
+    "Security",
+    "TopicReport",
+    "check_topics",
+    "consume",
+]

@@ -208,7 +208,7 @@ class Account:
 
     provider: Provider
     name: str
-    checks: tuple[tuple[Scheme, tuple[bytes, ...]], ...] = ()
+    checks: tuple[tuple[Scheme, tuple[bytes, ...]], ...] = field(default=(), repr=False)  # keys are not to be shown
     livemode: bool | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 

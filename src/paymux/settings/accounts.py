@@ -32,7 +32,7 @@ Name = tuple[str, str]  # provider, account
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSetup:
-    """An account, and what only the shell needs of it. `secrets` are in the order of the keys of the account's scheme."""
+    """An account, and what only the shell needs of it; `max_body` in bytes."""
 
     account: Account
     settings: AccountSettings
@@ -150,7 +150,6 @@ def _mistakes(configured: AccountSettings, providers: Mapping[str, Provider], no
     except (SettingsError, ValueError) as error:
         yield ".options", str(error)
         return
-    yield from _tolerance_mistakes(configured, provider)
     yield from _secret_mistakes(configured, scheme, now)
     yield from _path_token_mistakes(configured)
 

@@ -158,7 +158,7 @@ class _Batches:
         batch = self._open.get(place)
         if batch is None:
             batch = self._open[place] = self._producer.create_batch()
-        if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+        if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
             await self._hand_over(topic, number)
             await self.add(topic, number, key, value, headers)
 

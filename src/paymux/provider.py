@@ -123,15 +123,16 @@ class Endpoint:
 
     `unwrap` leads from the answer to the object. `state` turns the object, a snapshot, into statements: unlike in a
     webhook, nested refunds and disputes speak too. `check` refuses an object that is not this account's (another
-    tenant's) by raising Untranslatable.
+    tenant's) by raising Untranslatable. `query` is sent with every request.
     """
 
     path: str
     state: Callable[[Wild, Asked], tuple[Statement, ...]]
-    id_pattern: re.Pattern[str] = re.compile(r"[A-Za-z0-9_.\-]{1,128}")
+    id_pattern: re.Pattern[str] = re.compile(r"[A-Za-z0-9_-]{1,128}")
     unwrap: tuple[str, ...] = ()
     id_key: str = "id"
     check: Callable[[Wild, Mapping[str, str]], None] | None = None
+    query: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ class Listing:
 
     `object` is the kind of what is listed, in `Api.objects`; `items` the key of the list in the answer; `filters` the
     names of the query parameters that the provider knows; `following` gives the query parameters of the next page
-    (added to those of the first), or None at the end.
+    (added to those of the first), or None at the end; `query` is sent with every request.
     """
 
     path: str
@@ -148,6 +149,7 @@ class Listing:
     filters: frozenset[str]
     following: Callable[[Wild], Mapping[str, str] | None]
     page_size: tuple[str, int] = ("limit", 100)
+    query: tuple[tuple[str, str], ...] = ()
     object: str = "payment"
 
 

@@ -119,7 +119,7 @@ class ProviderApi:
         endpoint = self._api.objects.get(ref.object)
         if endpoint is None:
             raise ApiError(f"there is no endpoint for {ref.object!r:.40}", reason="shape")
-        return await self._fetch(_located(endpoint, ref), {}, LARGEST_OBJECT)
+        return await self._fetch(_located(endpoint, ref), endpoint.query, LARGEST_OBJECT)
 
     async def list_payments(self, filters: Mapping[str, str]) -> AsyncIterator[Answer]:
         """Every page, unread, in the provider's order. Raises SettingsError for a filter that it does not have."""
@@ -128,7 +128,7 @@ class ProviderApi:
         first = {name: str(size), **filters}
         query, seen = first, set[tuple[tuple[str, str], ...]]()
         while True:
-            page = await self._fetch(listing.path, query, LARGEST_PAGE)
+            page = await self._fetch(listing.path, (*query.items(), *listing.query), LARGEST_PAGE)
             yield page
             following = _following(listing, page)
             if following is None:
@@ -149,7 +149,7 @@ class ProviderApi:
                 raise SettingsError(f"{name}: no filter of this provider; there are: {known}")
         return listing
 
-    async def _fetch(self, path: str, query: Mapping[str, str], largest: int) -> Answer:
+    async def _fetch(self, path: str, query: tuple[tuple[str, str], ...], largest: int) -> Answer:
         """The failure is raised outside of `except`: aiohttp's errors carry the request, with its key."""
         await self._pace.take()
         url = URL(self._base + path, encoded=True).with_query(query or None)

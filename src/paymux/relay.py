@@ -298,7 +298,7 @@ def _fitting(rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
     """As many of the first rows as BATCH_BYTES holds, at least one."""
     size = 0
     for count, row in enumerate(rows):
-        size += row.record.size
+        size += len(row.record.value) + len(row.record.key)
         if size > BATCH_BYTES:
             return rows[: max(count, 1)]
     return rows

@@ -196,10 +196,11 @@ class Wild:
     # --- leaves
 
     def text(self, key: str) -> str:
+        """A string, with card numbers masked: also a word's place may hold what a person typed."""
         value = self._object().get(key)
         if type(value) is not str or len(value) > LONGEST_TEXT:
             raise self.at(key).untamed("a string")
-        return value
+        return mask(value)
 
     def maybe_text(self, key: str) -> str | None:
         return None if self._object().get(key) is None else self.text(key)
@@ -217,8 +218,7 @@ class Wild:
 
     def free_text(self, key: str) -> str | None:
         """What a person may have typed: absent, null or a string, with card numbers masked."""
-        value = self.maybe_text(key)
-        return None if value is None else mask(value)
+        return self.maybe_text(key)
 
     def integer(self, key: str) -> int:
         value = self._object().get(key)

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 import orjson
 
-from paymux.cli.offline import Unusable, pairs, provider_named
+from paymux.cli.offline import Unusable, known, pairs, provider_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,12 +102,11 @@ def _bodies(provider: Provider, event: str | None, file: IO[bytes] | None) -> li
 
     if file is not None:
         return [(file.name, file.read(), False)]
-    found = [(sample.label, sample.body, True) for sample in samples.webhooks(provider.name)]
-    chosen = [one for one in found if event in (None, one[0])]
+    found = {sample.label: sample.body for sample in samples.webhooks(provider.name)}
+    chosen = list(found) if event is None else [known(event, found, f"sample of {provider.name}")]
     if not chosen:
-        known = ", ".join(label for label, _, _ in found) or "none"
-        raise Unusable(f"{provider.name} has no sample {event or ''!r}; there are: {known}")
-    return sorted(chosen, key=lambda one: _rank(one[0]))
+        raise Unusable(f"{provider.name} comes without samples: give --file")
+    return [(label, found[label], True) for label in sorted(chosen, key=_rank)]
 
 
 def _rank(label: str) -> tuple[bool, bool, str]:

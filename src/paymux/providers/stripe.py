@@ -184,6 +184,7 @@ TRANSITIONS: Final = Transitions(
 # The first version in which releasing an authorization is no refund, and the one that answers are asked for in.
 # https://docs.stripe.com/changelog/basil/2025-03-31/remove-refund-from-partial-capture-and-payment-cancellation-flow
 BASIL: Final = "2025-03-31.basil"
+_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def head(_: Verified, wild: Wild) -> Head:
@@ -206,8 +207,8 @@ def payment_intent(wild: Wild, head: Head) -> tuple[Statement, ...]:
 
 def charge(wild: Wild, head: Head) -> tuple[Statement, ...]:
     found = _kind(wild.child("data", "object"), "charge")
-    releases = (wild.maybe_text("api_version") or BASIL) < BASIL
-    return (_charge(found, head.occurred_at, expired=head.event_type == "charge.expired", releases=releases),)
+    expired = head.event_type == "charge.expired"
+    return (_charge(found, head.occurred_at, expired=expired, releases=_releases(wild)),)
 
 
 def refund(wild: Wild, head: Head) -> tuple[Statement, ...]:
@@ -314,10 +315,10 @@ def _intent(found: Wild, at: datetime | None, facts: tuple[Fact, ...] = ()) -> S
 
 def _authorized(found: Wild, currency: str) -> Money | None:
     """What may still be captured, and with multicapture what was: https://docs.stripe.com/payments/multicapture"""
-    capturable = found.maybe_integer("amount_capturable")
-    if capturable is None:
+    capturable, received = found.maybe_integer("amount_capturable"), found.maybe_integer("amount_received")
+    if capturable is None or received is None:
         return None
-    return money.from_minor(capturable + (found.maybe_integer("amount_received") or 0), currency, EXPONENTS)
+    return money.from_minor(capturable + received, currency, EXPONENTS)
 
 
 def _charges(found: Wild) -> list[Wild]:
@@ -357,8 +358,8 @@ def _reference(found: Wild) -> str | None:
     return details.free_text("order_reference") if details is not None else None
 
 
-def _charge(found: Wild, at: datetime | None, *, expired: bool = False, releases: bool = False) -> Statement:
-    """`expired`: as only the event says. `releases`: `amount_refunded` counts released authorizations."""
+def _charge(found: Wild, at: datetime | None, *, expired: bool = False, releases: bool | None = False) -> Statement:
+    """`expired`: as only the event says. `releases`: as `_releases` has it."""
     own, intent = found.id("id"), _id(found, "payment_intent")
     currency = found.text("currency")
     status = _status(found, CHARGE_STATUSES)
@@ -390,24 +391,42 @@ def _charge(found: Wild, at: datetime | None, *, expired: bool = False, releases
 
 
 def _charge_status(found: Wild, status: PaymentStatus, *, expired: bool) -> PaymentStatus:
-    if status is not PaymentStatus.SUCCEEDED or found.maybe_flag("captured") is not False:
+    if status is not PaymentStatus.SUCCEEDED or found.flag("captured"):
         return status
     if expired:
         return PaymentStatus.EXPIRED
     return PaymentStatus.CANCELED if found.maybe_flag("refunded") else PaymentStatus.AUTHORIZED
 
 
-def _moved(found: Wild, currency: str, status: PaymentStatus, *, releases: bool) -> tuple[Money | None, Money | None]:
+def _moved(
+    found: Wild, currency: str, status: PaymentStatus, *, releases: bool | None
+) -> tuple[Money | None, Money | None]:
     """What was captured and refunded. Another attempt than this one may have captured, unless this one succeeded."""
     if status is not PaymentStatus.SUCCEEDED:
         return None, None
     captured = found.maybe_integer("amount_captured")
     returned = found.maybe_integer("amount_refunded")
-    if returned and found.maybe_flag("captured") is False:
+    if returned and releases is not False:
+        returned = _without_releases(found, captured, returned, releases=releases)
+    if returned and not found.flag("captured"):
         returned = 0
-    elif returned and captured and releases:
-        returned = max(returned - (found.integer("amount") - captured), 0)
     return _minor(captured, currency), _minor(returned, currency)
+
+
+def _without_releases(found: Wild, captured: int | None, returned: int, *, releases: bool | None) -> int | None:
+    """`amount_refunded` less what was only released; None where that cannot be told."""
+    if captured is None:
+        return None
+    released = max(found.integer("amount") - captured, 0)
+    if released and releases is None:
+        return None
+    return max(returned - released, 0)
+
+
+def _releases(wild: Wild) -> bool | None:
+    """Whether this event's API version counts released authorizations as refunded; None where it names none."""
+    version = wild.maybe_text("api_version") or ""
+    return version < BASIL if _VERSION.match(version) else None
 
 
 def _all_returned(found: Wild) -> bool:
@@ -609,16 +628,30 @@ def _next_page(answer: Wild) -> dict[str, str] | None:
     return {"starting_after": payments[-1].id("id")} if payments and answer.flag("has_more") else None
 
 
-def _endpoint(path: str, state: Callable[[Wild, Asked], tuple[Statement, ...]], prefix: str) -> Endpoint:
-    return Endpoint(path=path, state=state, id_pattern=re.compile(rf"(?:{prefix})_[A-Za-z0-9_]{{1,120}}"))
+def _endpoint(
+    path: str, state: Callable[[Wild, Asked], tuple[Statement, ...]], prefix: str, *expanded: str
+) -> Endpoint:
+    return Endpoint(
+        path=path,
+        state=state,
+        id_pattern=re.compile(rf"(?:{prefix})_[A-Za-z0-9_]{{1,120}}"),
+        query=_expand(*expanded),
+    )
+
+
+def _expand(*names: str) -> tuple[tuple[str, str], ...]:
+    """https://docs.stripe.com/api/expanding_objects"""
+    return tuple(("expand[]", name) for name in names)
 
 
 API: Final = Api(
     url="https://api.stripe.com",
     headers=_headers,
     objects={
-        "payment_intent": _endpoint("/v1/payment_intents/{id}", intent_state, "pi"),
-        "charge": _endpoint("/v1/charges/{id}", charge_state, "ch|py"),
+        "payment_intent": _endpoint(
+            "/v1/payment_intents/{id}", intent_state, "pi", "latest_charge.balance_transaction"
+        ),
+        "charge": _endpoint("/v1/charges/{id}", charge_state, "ch|py", "balance_transaction", "refunds"),
         "refund": _endpoint("/v1/refunds/{id}", refund_state, "re|pyr"),
         "dispute": _endpoint("/v1/disputes/{id}", dispute_state, "du|dp|pdp"),
         "payout": _endpoint("/v1/payouts/{id}", payout_state, "po"),
@@ -629,6 +662,7 @@ API: Final = Api(
         filters=frozenset({"created[gt]", "created[gte]", "created[lt]", "created[lte]", "customer", "starting_after"}),
         following=_next_page,
         object="payment_intent",
+        query=_expand("data.latest_charge"),
     ),
 )
 

@@ -58,16 +58,27 @@ class Sandbox:
     objects: dict[str, dict[str, dict[str, Json]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(dict))
     )
+    pretended: dict[str, dict[str, Json]] = field(default_factory=lambda: defaultdict(dict))
     failures: dict[str, deque[Failure]] = field(default_factory=lambda: defaultdict(deque))
 
     def put(self, provider: str, thing: bytes | Json) -> str:
         """Keep an object, or the answer to a GET that holds one, and return its id. Numbers keep their digits."""
         shape = SHAPES[provider]
-        found = json.loads(thing, parse_float=orjson.Fragment) if isinstance(thing, bytes) else thing
-        found = found.get(shape.wrapped, found) if shape.wrapped else found
+        found = _read(shape, thing)
         ref: str = found[shape.id_key]
         self.objects[provider][shape.kind(found)][ref] = found
         return ref
+
+    def named(self, provider: str, thing: bytes | Json) -> str:
+        """The id that `put` would return."""
+        found: str = _read(SHAPES[provider], thing)[SHAPES[provider].id_key]
+        return found
+
+    def pretend(self, provider: str, thing: bytes | Json) -> None:
+        """Answer for any id of that kind that nobody put, too, with a copy of this object that bears it."""
+        shape = SHAPES[provider]
+        found = _read(shape, thing)
+        self.pretended[provider][shape.kind(found)] = found
 
     def remove(self, provider: str, kind: str, ref: str) -> None:
         del self.objects[provider][kind][ref]
@@ -86,6 +97,10 @@ class Sandbox:
 
     def count(self, provider: str) -> int:
         return sum(seen.provider == provider for seen in self.requests)
+
+    def asked(self, provider: str, ref: str) -> int:
+        """How often this object was asked for."""
+        return sum(seen.provider == provider and seen.path.endswith(f"/{ref}") for seen in self.requests)
 
     def url(self, provider: str) -> str:
         """The `api_url` of an account of this provider."""
@@ -134,11 +149,19 @@ class Sandbox:
 
     def _one(self, provider: str, shape: Shape, kind: str, ref: str) -> Answer:
         found = self.objects[provider][kind].get(ref)
+        if found is None and (model := self.pretended[provider].get(kind)):
+            found = {**model, shape.id_key: ref}
         if found is None:
             return shape.error(404, f"No such {kind}: {ref[:64]}")
         if shape.other_mode(found, self.keys[provider]):
             return shape.error(403, "The object belongs to the other mode")
         return shape.wrap(found)
+
+
+def _read(shape: Shape, thing: bytes | Json) -> Json:
+    found: Json = json.loads(thing, parse_float=orjson.Fragment) if isinstance(thing, bytes) else thing
+    inner: Json | None = found.get(shape.wrapped) if shape.wrapped else None
+    return found if inner is None else inner
 
 
 def _failed(shape: Shape, failure: Failure) -> web.Response:

@@ -244,7 +244,8 @@ class RealBroker:
         ]
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # A fixed first byte: an id that begins with a dash would be taken for an option.
+        cluster = base64.urlsafe_b64encode(b"p" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         done = subprocess.run(  # noqa: S603  # our own command
             self._command("kafka.tools.StorageTool", "format", "-t", cluster, "-c", self._properties_file),
             capture_output=True,

@@ -88,7 +88,7 @@ def _checked(
     def answer(found: Sequence[Json], query: Mapping[str, str]) -> Answer:
         try:
             return _json(page(found, query))
-        except _Invalid as wrong:
+        except ValueError as wrong:
             return error(400, str(wrong))
 
     return answer

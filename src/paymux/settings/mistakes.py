@@ -23,7 +23,7 @@ def place(path: Sequence[str | int]) -> str:
 
 def told(mistake: ErrorDetails) -> str:
     path = mistake["loc"]
-    message = mistake["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = mistake["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
     if mistake["type"] == "extra_forbidden":
         parent = tuple(step for step in path[:-1] if isinstance(step, str))
         known = SECTIONS[parent].model_fields if parent in SECTIONS else ()

@@ -84,6 +84,7 @@ NetworkField = Annotated[Network, PlainValidator(_network)]
 Name = Annotated[str, AfterValidator(_name)]
 OptionText = Annotated[str, BeforeValidator(_option)]
 ReadableFile = Annotated[str, AfterValidator(_file)]
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
 # Lists of a file become tuples; what is in them stays strict.
@@ -172,16 +173,14 @@ class JournalSettings(_Section):
 
 
 class Kafka(_Section):
-    """`positions`: exactly_once keeps checkpoints in Kafka; journal is for brokers without transactions."""
+    """`positions`: checkpoint keeps positions in Kafka, in the same transactions; journal is for brokers without them.
+    `accept_partitions` and `accept_positions` are an operator's answers to a relay that stopped.
+    """
 
     bootstrap_servers: str = "localhost:9092"
-    events_topic: str = Field(default="payments.events.v1", min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")
-    quarantine_topic: str = Field(
-        default="payments.quarantine.v1", min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$"
-    )
-    checkpoints_topic: str = Field(
-        default="paymux.checkpoints", min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$"
-    )
+    events_topic: Topic = "payments.events.v1"
+    quarantine_topic: Topic = "payments.quarantine.v1"
+    checkpoints_topic: Topic = "paymux.checkpoints"
     transactional_id_prefix: str = Field(default="paymux", min_length=1, max_length=100)
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
@@ -193,20 +192,12 @@ class Kafka(_Section):
     ssl_key_password: SecretField | None = None
     insecure: bool = False
     request_timeout: Seconds = 10.0
-    positions: Literal["exactly_once", "journal"] = "exactly_once"
+    positions: Literal["checkpoint", "journal"] = "checkpoint"
     create_topics: bool = True
     events_partitions: int = Field(default=12, ge=1, le=10_000)
     replication_factor: int | None = Field(default=None, ge=1, le=100)
-    accept_partitions: bool = False
-
-    @model_validator(mode="after")
-    def _sasl(self) -> Kafka:
-        given = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
-        if self.security_protocol.startswith("SASL") and None in given:
-            raise ValueError(f"{self.security_protocol} needs sasl_mechanism, sasl_username and sasl_password")
-        if not self.security_protocol.startswith("SASL") and any(given):
-            raise ValueError("sasl_* settings need security_protocol SASL_SSL (or SASL_PLAINTEXT)")
-        return self
+    accept_partitions: int | None = Field(default=None, ge=1, le=10_000)
+    accept_positions: Texts = ()
 
     @model_validator(mode="after")
     def _servers(self) -> Kafka:

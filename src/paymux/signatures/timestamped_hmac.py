@@ -58,7 +58,8 @@ class TimestampedHmac:
 def _read(header: bytes) -> tuple[bytes, list[bytes]]:
     """The time, and the v1 entries. Other schemes count for nothing: `v0` is for Stripe's test events."""
     parts = header.split(b",")
-    times = [part[2:] for part in parts if part.startswith(b"t=")]
+    # Blanks count for finding a second time, as in two headers that a proxy joined, but not for reading one.
+    times = [part[2:] for part in parts if part.lstrip().startswith(b"t=")]
     entries = [part[3:].lower() for part in parts if part.startswith(b"v1=")]
     if len(times) != 1 or not entries:
         raise Rejected("the header is not one t and at least one v1", reason="signature_malformed")

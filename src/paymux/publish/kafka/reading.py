@@ -11,7 +11,7 @@ from paymux.errors import BrokerUnavailable
 from paymux.publish.kafka.connection import explain_unreachable, let_go, within
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, Iterable
 
     from paymux.publish.kafka.connection import KafkaSettings
 
@@ -33,7 +33,7 @@ class Consumed:
 
 async def consume(
     settings: KafkaSettings, topics: Iterable[str], *, from_beginning: bool = False
-) -> AsyncIterator[Consumed]:
+) -> AsyncGenerator[Consumed, None]:
     """Every committed record of the topics, without end; from now on, or from the beginning of what Kafka still has.
 
     Raises BrokerUnavailable if it cannot begin; later it waits for the broker to come back. Close the generator

@@ -1,0 +1,1 @@
+"""The listeners: webhooks (public), and the private one with metrics, health and the API."""

@@ -1,0 +1,269 @@
+"""The public listener: read, verify, translate, append, acknowledge.
+
+One path without tasks of its own; whatever is not accepted leaves it as a `_Refused`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from uuid_utils import uuid7
+
+from paymux.delivery import Delivery, Proof
+from paymux.errors import JournalUnavailable, Rejected
+from paymux.http import bodies
+from paymux.http.addresses import is_in, sender
+from paymux.http.answers import (
+    BAD_REQUEST,
+    ENCODED,
+    EXPECTATION_FAILED,
+    HEALTHY,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    READ_ONLY,
+    TIMED_OUT,
+    TOO_LARGE,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    Answer,
+    Reply,
+    too_many,
+)
+from paymux.http.limits import Addresses
+from paymux.http.reports import Taken
+from paymux.http.routes import PREFIX, Route
+from paymux.journal import Entry
+from paymux.settings.models import NAME
+from paymux.signatures import verify
+from paymux.statement import Lookup
+from paymux.translate import only_asks, translate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from aiohttp.web import BaseRequest
+
+    from paymux.delivery import Verified
+    from paymux.http.addresses import Network
+    from paymux.http.reports import Reports
+    from paymux.journal import Journal
+
+OTHER: Final = "other"  # stands for every provider that is not configured
+
+_READS: Final = ("GET", "HEAD")
+_NAMES: Final = 2  # provider, account
+_QUERY_SAFE: Final = "!$%&'()*+,-./:;=?@_~[]{}|\\^`\"<>"
+
+# A body that was not read -> the rejection's reason.
+_UNREAD: Final[Mapping[Answer, str]] = {
+    BAD_REQUEST: "bad_request",
+    ENCODED: "content_encoding",
+    EXPECTATION_FAILED: "expectation",
+    TIMED_OUT: "body_timeout",
+    TOO_LARGE: "too_large",
+}
+# For a wrong path token: nobody is told that the rest of the path is right.
+_ANSWERS: Final[Mapping[str, Answer]] = {"path_token_mismatch": NOT_FOUND}
+
+
+class _Refused(Exception):
+    def __init__(self, reason: str, answer: Answer, body: bytes = b"") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.answer = answer
+        self.body = body
+
+
+class _OverQuota(Exception):
+    """Proven, but more than the account may send. `seconds`: when one more would be taken."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What [server] says. `unverified_rate`: unproven requests a second of one address."""
+
+    body_timeout: float
+    unverified_rate: float
+    trusted_proxies: Sequence[Network] = ()
+
+
+class Webhooks:
+    """The handler of every request to the public listener.
+
+    `routes` may be replaced at any moment: a request that is under way keeps the one it found. `is_ready` answers
+    /readyz, `asked` is called when a delivery left something to look up.
+    """
+
+    def __init__(
+        self,
+        *,
+        routes: Mapping[str, Route],
+        journal: Journal,
+        limits: Limits,
+        reports: Reports,
+        is_ready: Callable[[], Awaitable[bool]],
+        asked: Callable[[], None] = lambda: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.routes = routes
+        self.in_flight = 0
+        self.draining = False
+        self._journal = journal
+        self._limits = limits
+        self._strangers = Addresses(limits.unverified_rate)
+        self._reports = reports
+        self._is_ready = is_ready
+        self._asked = asked
+        self._now = now
+
+    async def __call__(self, request: BaseRequest) -> Reply:
+        self.in_flight += 1
+        try:
+            answer = await self._answer(request)
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001  # nothing was acknowledged, so the sender comes again
+            self._reports.failed(error)
+            answer = UNAVAILABLE
+        finally:
+            self.in_flight -= 1
+        return Reply(answer, keep_alive=request.keep_alive and not self.draining)
+
+    async def _answer(self, request: BaseRequest) -> Answer:
+        path, _, query = request.message.path.partition("?")
+        route, token = self._found(path)
+        if route is None:
+            return await self._elsewhere(request, path)
+        if request.method != "POST":
+            return METHOD_NOT_ALLOWED
+        address = self._address(request)
+        try:
+            delivery = await self._read(request, route, query, token, address)
+            return await self._take(route, delivery, address)
+        except _Refused as refused:
+            self._reports.counted(route.provider, refused.reason)
+            return self._strange(route.provider, route.name, address, refused)
+        except _OverQuota as over:
+            self._reports.counted(route.provider, "rate_limited")
+            return too_many(over.seconds)
+
+    def _found(self, path: str) -> tuple[Route | None, str | None]:
+        route = self.routes.get(path)
+        if route is not None:
+            return route, None
+        path, _, token = path.rpartition("/")
+        route = self.routes.get(path)
+        return (route, token) if route is not None and route.has_token else (None, None)
+
+    # --- the line
+
+    async def _read(self, request: BaseRequest, route: Route, query: str, token: str | None, address: str) -> Delivery:
+        if route.allow_from and not is_in(address, route.allow_from):
+            raise _Refused("address_not_allowed", UNAUTHORIZED)
+        body = await bodies.read(request, limit=route.max_body, seconds=self._limits.body_timeout)
+        if isinstance(body, Answer):
+            raise _Refused(_UNREAD[body], body)
+        return Delivery(
+            id=str(uuid7()),
+            provider=route.provider,
+            account=route.name,
+            received_at=self._now(),
+            body=body,
+            headers=request.raw_headers,
+            path=route.path,
+            query=query if query.isascii() else _escaped(query),
+            url=route.public_url,
+            path_token=token,
+        )
+
+    async def _take(self, route: Route, delivery: Delivery, address: str) -> Answer:
+        verified = _proven(route, delivery)
+        _spend(route, verified, address)
+        items = translate(route.account, verified)
+        if verified.proof is Proof.HINT and not only_asks(items):
+            raise _Refused("hint_malformed", UNAUTHORIZED, delivery.body)
+        began = time.perf_counter()
+        try:
+            receipts = await self._journal.append(Entry(account=route.account, verified=verified, items=items))
+        except JournalUnavailable:
+            self._reports.unavailable(route.provider)
+            return UNAVAILABLE
+        seconds = time.perf_counter() - began
+        self._reports.taken(Taken(verified=verified, items=items, receipts=receipts, address=address, seconds=seconds))
+        if any(isinstance(item.outcome, Lookup) for item in items):
+            self._asked()
+        return route.ack
+
+    # --- everything else
+
+    def _strange(self, provider: str, account: str, address: str, refused: _Refused) -> Answer:
+        """Count it against its address. Past that address's limit it is a number only, and told to come later; what
+        is genuine is taken from there all the same, since a proxy's address may be everybody's.
+        """
+        wait = self._strangers.take(address, time.monotonic())
+        if wait:
+            return refused.answer if refused.answer.closes else too_many(wait)
+        self._reports.rejected(provider, account, reason=refused.reason, address=address, body=refused.body)
+        return refused.answer
+
+    async def _elsewhere(self, request: BaseRequest, path: str) -> Answer:
+        health = _HEALTH.get(path)
+        if health is not None:
+            return await health(self) if request.method in _READS else READ_ONLY
+        unknown = _Refused("unknown_account", NOT_FOUND)
+        self._reports.counted(OTHER, unknown.reason)
+        names = path.removeprefix(PREFIX).split("/")[:_NAMES] if path.startswith(PREFIX) else []
+        if request.method != "POST" or len(names) < _NAMES or not all(map(NAME.fullmatch, names)):
+            return NOT_FOUND
+        return self._strange(*names, self._address(request), unknown)
+
+    async def healthz(self) -> Answer:
+        return HEALTHY
+
+    async def readyz(self) -> Answer:
+        return HEALTHY if not self.draining and await self._is_ready() else UNAVAILABLE
+
+    def _address(self, request: BaseRequest) -> str:
+        peer = request.remote or ""
+        trusted = self._limits.trusted_proxies
+        if not trusted:
+            return peer
+        forwarded = [value for name, value in request.raw_headers if name.lower() == b"x-forwarded-for"]
+        return sender(peer, forwarded, trusted)
+
+
+_HEALTH: Final = {"/healthz": Webhooks.healthz, "/readyz": Webhooks.readyz}
+
+
+def _proven(route: Route, delivery: Delivery) -> Verified:
+    try:
+        return verify(delivery, route.account.checks)
+    except Rejected as error:
+        raise _Refused(error.reason, _ANSWERS.get(error.reason, UNAUTHORIZED), delivery.body) from None
+
+
+def _spend(route: Route, verified: Verified, address: str) -> None:
+    """One of the account's quota. Hints have one for each address, then one for all, so that no stranger alone can use
+    it up.
+    """
+    now = time.monotonic()
+    wait = 0.0
+    if verified.proof is Proof.HINT and route.hints is not None:
+        wait = route.hints.take(address, now)
+    if not wait and route.quota is not None:
+        wait = route.quota.take(now)
+    if wait:
+        raise _OverQuota(wait)
+
+
+def _escaped(query: str) -> str:
+    """Bytes that are no ASCII, percent-encoded: the journal keeps text."""
+    return quote(query.encode("utf-8", "surrogateescape"), safe=_QUERY_SAFE)

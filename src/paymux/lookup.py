@@ -117,7 +117,8 @@ class Lookups:
             self._observe("lookup_failed", {"provider": "", "account": "", "error": type(error).__name__})
             pause = self._poll
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wakeup.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._wakeup.wait()
 
     # --- choosing
 

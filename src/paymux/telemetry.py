@@ -182,7 +182,7 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         "Deliveries by which of the account's secrets proved them",
         ("provider", "account", "secret"),
     ),
-    "paymux_lookups": ("Questions to providers' APIs, by what came of them", ("provider", "outcome")),
+    "paymux_lookups": ("Questions to providers' APIs, by what came of them", ("provider", "result", "outcome")),
     "paymux_refused_connections": ("Connections beyond max_connections", ()),
     "paymux_bad_requests": ("Requests that are not HTTP as it should be", ()),
     "paymux_internal_errors": ("Errors that were not foreseen, by where", ("where",)),

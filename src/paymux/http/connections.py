@@ -88,7 +88,7 @@ class Connection(web.RequestHandler):
         return cast("StreamResponse", Reply(answer, keep_alive=False))
 
 
-def _silent() -> logging.Logger:
+def silent() -> logging.Logger:
     """What aiohttp would say of a connection may quote the request; what matters is counted."""
     logger = logging.getLogger("paymux.http.connections")
     logger.addHandler(logging.NullHandler())
@@ -96,4 +96,4 @@ def _silent() -> logging.Logger:
     return logger
 
 
-_SILENT: Final = _silent()
+_SILENT: Final = silent()

@@ -223,7 +223,8 @@ class Webhooks:
         names = path.removeprefix(PREFIX).split("/")[:_NAMES] if path.startswith(PREFIX) else []
         if request.method != "POST" or len(names) < _NAMES or not all(map(NAME.fullmatch, names)):
             return NOT_FOUND
-        return self._strange(*names, self._address(request), unknown)
+        provider, account = names
+        return self._strange(provider, account, self._address(request), unknown)
 
     async def healthz(self) -> Answer:
         return HEALTHY

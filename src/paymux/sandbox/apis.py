@@ -7,7 +7,7 @@ application answers for all providers, each below `/{provider}`; `url` is the `a
 from __future__ import annotations
 
 import json
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -54,7 +54,8 @@ class Sandbox:
 
     keys: Mapping[str, str] = field(default_factory=lambda: dict(KEYS))
     base: str = ""
-    requests: list[Seen] = field(default_factory=list)
+    requests: deque[Seen] = field(default_factory=lambda: deque(maxlen=10_000))
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     objects: dict[str, dict[str, dict[str, Json]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(dict))
     )
@@ -96,11 +97,12 @@ class Sandbox:
         self.failures[provider].extend([failure] * times)
 
     def count(self, provider: str) -> int:
-        return sum(seen.provider == provider for seen in self.requests)
+        """How many requests came, whatever they asked for."""
+        return sum(count for (one, _), count in self.counts.items() if one == provider)
 
     def asked(self, provider: str, ref: str) -> int:
         """How often this object was asked for."""
-        return sum(seen.provider == provider and seen.path.endswith(f"/{ref}") for seen in self.requests)
+        return self.counts[provider, ref]
 
     def url(self, provider: str) -> str:
         """The `api_url` of an account of this provider."""
@@ -132,6 +134,7 @@ class Sandbox:
             return web.Response(status=404, text="no such provider")
         path = "/" + request.match_info["path"]
         self.requests.append(Seen(provider=provider, path=path, query=dict(request.query)))
+        self.counts[provider, path.rpartition("/")[2]] += 1
         if self.failures[provider]:
             return _failed(shape, self.failures[provider].popleft())
         return _response(self._found(provider, shape, request, path))

@@ -1,0 +1,82 @@
+"""`paymux serve`: take webhooks, publish events, until told to stop.
+
+SIGTERM or SIGINT: answer what is in flight and end; once more: end at once. SIGHUP: read accounts and secrets again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+import orjson
+import uvloop
+
+from paymux.errors import SettingsError
+from paymux.settings import load
+from paymux.telemetry import configure, log_failure, logger
+from paymux.wiring import Gateway
+
+if TYPE_CHECKING:
+    from paymux.settings import Settings
+
+AT_ONCE: Final = 1  # the exit code of one who did not wait
+
+config = click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The settings (default: paymux.toml here, if there is one).",
+)
+
+
+@click.command()
+@config
+def serve(file: Path | None) -> None:
+    """Take webhooks, publish events."""
+    settings = load(file)
+    uvloop.run(_serve(settings, file))
+
+
+async def _serve(settings: Settings, file: Path | None) -> None:
+    deliveries = configure(level=settings.log.level, form=settings.log.format)
+    gateway = await Gateway.start(settings, deliveries=deliveries)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _end, ended)
+    loop.add_signal_handler(signal.SIGHUP, _reload, gateway, file)
+    _say_ready(gateway)
+    await ended.wait()
+    logger().info("stopping")
+    await gateway.stop()
+    logger().info("stopped")
+
+
+def _say_ready(gateway: Gateway) -> None:
+    """The one line on stdout, which other programs wait for."""
+    ready = {"event": "ready", "listen": gateway.address, "admin_listen": gateway.admin_address}
+    click.echo(orjson.dumps(ready))
+    logger().info("serving", listen=gateway.address, admin_listen=gateway.admin_address, accounts=len(gateway.setups))
+
+
+def _end(ended: asyncio.Event) -> None:
+    if ended.is_set():
+        os._exit(AT_ONCE)
+    ended.set()
+
+
+def _reload(gateway: Gateway, file: Path | None) -> None:
+    """A file with a mistake changes nothing."""
+    try:
+        gateway.reload(load(file))
+        gateway.metrics.count("paymux_reloads", "done")
+    except SettingsError as error:
+        gateway.metrics.count("paymux_reloads", "refused")
+        logger().error("reload_refused", mistakes=str(error).splitlines())
+    except Exception as error:  # noqa: BLE001  # a reload must not end what serves
+        gateway.metrics.count("paymux_reloads", "refused")
+        log_failure("reload_refused", error)

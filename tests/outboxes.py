@@ -1,0 +1,71 @@
+"""An outbox whose rows are a list: what the relay's tests need, with a mark that may lag as a real one's does."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+from paymux.journal import OutboxRow
+from paymux.records import Record
+
+JOURNAL = "0199c0de-0000-7000-8000-000000000001"
+STARTED = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+def event(number: int, *, topic: str = "payments.events.v1", journal: str = JOURNAL, payments: int = 7) -> Record:
+    """Event `number` of a journal; its payment's numbers rise, so that order can be checked from the values."""
+    event_id = str(uuid5(UUID(journal), str(number)))
+    return Record(
+        event_id=event_id,
+        topic=topic,
+        key=b"stripe/acme/pi_%d" % (number % payments),
+        value=b'{"id":"%s","number":%d}' % (event_id.encode(), number),
+        headers=(("ce_id", event_id.encode()), ("content-type", b"application/cloudevents+json")),
+    )
+
+
+def rows(count: int, *, first: int = 1, topic: str = "payments.events.v1", journal: str = JOURNAL) -> list[OutboxRow]:
+    return [
+        OutboxRow(shard=0, seq=n, record=event(n, topic=topic, journal=journal), created_at=STARTED)
+        for n in range(first, first + count)
+    ]
+
+
+class ListOutbox:
+    """`lazy` keeps the mark where it is: as if every crash came before the journal wrote it."""
+
+    def __init__(self, content: list[OutboxRow], *, identity: str = JOURNAL, mark: int = 0, lazy: bool = False) -> None:
+        self.identity = identity
+        self.rows = {row.seq: row for row in content}
+        self.marked = mark
+        self.lazy = lazy
+        self._appended = asyncio.Event()
+
+    def append(self, content: list[OutboxRow]) -> None:
+        self.rows.update({row.seq: row for row in content})
+        self._appended.set()
+
+    async def mark(self, shard: int) -> int:
+        return self.marked
+
+    async def advance(self, shard: int, seq: int) -> None:
+        if not self.lazy:
+            self.marked = seq
+
+    async def end(self, shard: int) -> int:
+        return max(self.rows, default=0)
+
+    async def read(self, shard: int, after: int, limit: int) -> list[OutboxRow]:
+        return [self.rows[seq] for seq in sorted(self.rows) if seq > after][:limit]
+
+    async def event_id(self, shard: int, seq: int) -> str | None:
+        row = self.rows.get(seq)
+        return row.record.event_id if row else None
+
+    async def wait(self, shard: int, after: int, timeout: float) -> None:
+        self._appended.clear()
+        if await self.end(shard) <= after:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._appended.wait(), timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from paymux.sandbox.brokers import RealBroker, free_ports
 
@@ -18,6 +19,7 @@ class TestBroker:
     """
 
     broker: RealBroker
+    admin: AdminClient
     proxy: int
     behind_proxy: int
     secured: int
@@ -46,4 +48,5 @@ def kafka():
         "super.users": "User:ANONYMOUS;User:relay",
     }
     with RealBroker(properties=properties) as broker:
-        yield TestBroker(broker=broker, proxy=proxy, behind_proxy=behind_proxy, secured=secured)
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
+        yield TestBroker(broker=broker, admin=admin, proxy=proxy, behind_proxy=behind_proxy, secured=secured)

@@ -47,20 +47,20 @@ class ListOutbox:
         self.rows.update({row.seq: row for row in content})
         self._appended.set()
 
-    async def mark(self, shard: int) -> int:
+    async def mark(self, shard: int) -> int:  # noqa: ARG002  # one shard
         return self.marked
 
-    async def advance(self, shard: int, seq: int) -> None:
+    async def advance(self, shard: int, seq: int) -> None:  # noqa: ARG002  # one shard
         if not self.lazy:
             self.marked = seq
 
-    async def end(self, shard: int) -> int:
+    async def end(self, shard: int) -> int:  # noqa: ARG002  # one shard
         return max(self.rows, default=0)
 
-    async def read(self, shard: int, after: int, limit: int) -> list[OutboxRow]:
+    async def read(self, shard: int, after: int, limit: int) -> list[OutboxRow]:  # noqa: ARG002  # one shard
         return [self.rows[seq] for seq in sorted(self.rows) if seq > after][:limit]
 
-    async def event_id(self, shard: int, seq: int) -> str | None:
+    async def event_id(self, shard: int, seq: int) -> str | None:  # noqa: ARG002  # one shard
         row = self.rows.get(seq)
         return row.record.event_id if row else None
 

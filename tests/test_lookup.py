@@ -176,7 +176,10 @@ async def until(condition):
 
 
 async def settled(world):
+    """Wait until no lookup is left, and its worker was told so."""
     await until(lambda: _none_waiting(world))
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def _none_waiting(world):

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 LONGEST_TEXT: Final = 200
 LEVELS: Final = {name: getattr(logging, name.upper()) for name in ("debug", "info", "warning", "error")}
 
-# Below WARNING they log records, requests and answers whole (V-55).
-TALKATIVE: Final = ("aiohttp", "aiokafka", "asyncio", "kafka", "urllib3")
+# Below these levels they log records, requests and answers whole (V-55). What aiokafka calls an error is one line for
+# each try to connect: the relay says it once.
+TALKATIVE: Final = {"aiohttp": logging.WARNING, "aiokafka": logging.CRITICAL, "asyncio": logging.WARNING}
 
 _OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
@@ -140,8 +141,8 @@ def _capture_stdlib(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [_Captured()]
     root.setLevel(LEVELS[level])
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, least in TALKATIVE.items():
+        logging.getLogger(name).setLevel(least)
 
 
 # --- metrics
@@ -204,7 +205,7 @@ HISTOGRAMS: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Metrics(Collector):
     """Plain numbers, read when they are asked for: counting on the way of a delivery is an addition and nothing else.
 

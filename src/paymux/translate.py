@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def translate(account: Account, verified: Verified) -> tuple[Item, ...]:
-    """At least one item; never raises. Deliveries with `asked` are API answers, the others webhooks."""
+    """At least one item, but for an empty list of an API; never raises. Deliveries with `asked` are API answers, the
+    others webhooks.
+    """
     try:
         body = parse_json(verified.delivery.body)
         if verified.delivery.asked is not None:
@@ -44,7 +46,7 @@ def only_asks(items: Sequence[Item]) -> bool:
 def _webhook(account: Account, verified: Verified, body: Wild) -> tuple[Item, ...]:
     split = account.provider.split
     parts: Iterable[tuple[int | None, Wild]] = [(None, body)] if split is None else enumerate(split(body))
-    return tuple(
+    items = tuple(
         _item(
             account,
             verified,
@@ -54,6 +56,9 @@ def _webhook(account: Account, verified: Verified, body: Wild) -> tuple[Item, ..
         )
         for position, part in parts
     )
+    if not items:
+        raise Untranslatable("the batch holds no item")
+    return items
 
 
 def _item(
@@ -68,14 +73,14 @@ def _item(
     outcome: Outcome
     try:
         head = read_head()
-        outcome = read(head)
+        return _made(account, verified, head, read(head), position)
     except Untranslatable as error:
         outcome = _why(error)
     except Exception as error:  # noqa: BLE001  # P6: a bug of ours keeps the delivery, too
         outcome = _internal(error)
     if head is None:
         return _unreadable(account, verified, outcome, position)
-    return _made(account, verified, head, outcome, position)
+    return _with_head(account, head, outcome, position, "")
 
 
 def _webhook_outcome(account: Account, verified: Verified, body: Wild, head: Head) -> Outcome:
@@ -149,6 +154,10 @@ def _state(account: Account, verified: Verified, endpoint: Endpoint, found: Wild
 
 def _made(account: Account, verified: Verified, head: Head, outcome: Outcome, position: int | None) -> Item:
     narrow = account.provider.resends_current(verified)
+    return _with_head(account, head, outcome, position, _fingerprint(head, outcome, narrow))
+
+
+def _with_head(account: Account, head: Head, outcome: Outcome, position: int | None, fingerprint: str) -> Item:
     return Item(
         position=position,
         event_key=head.event_key,
@@ -156,7 +165,7 @@ def _made(account: Account, verified: Verified, head: Head, outcome: Outcome, po
         occurred_at=head.occurred_at,
         livemode=head.livemode if head.livemode is not None else account.livemode,
         outcome=outcome,
-        fingerprint=_fingerprint(head, outcome, narrow),
+        fingerprint=fingerprint,
     )
 
 

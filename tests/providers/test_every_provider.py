@@ -4,6 +4,7 @@ nothing here names one.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from dataclasses import fields, is_dataclass, replace
@@ -536,6 +537,41 @@ def stated(items: tuple[Item, ...]):
     return [statement for item in items if isinstance(item.outcome, Stated) for statement in item.outcome.statements]
 
 
+@every_webhook
+def test_v51_amounts_stand_in_the_body(way, sample):
+    """Each amount that is said is, digit for digit, one that the payload holds, or the sum or difference of two."""
+    amounts_stand_in(sample.body, translated(way, sample.body))
+
+
+@every_answer
+def test_v51_amounts_stand_in_the_answer(way, sample):
+    """So is each amount that is read from the API's answers."""
+    amounts_stand_in(sample.body, answered(way, sample, sample.body))
+
+
+def amounts_stand_in(body: bytes, items: tuple[Item, ...]) -> None:
+    held = combined(numbers(body))
+    for place, found in amounts(items).items():
+        assert {money.minor for money in found} <= held, place
+
+
+def numbers(body: bytes) -> set[Decimal]:
+    """Every number in the body, those in strings too."""
+    document = json.loads(body, parse_float=Decimal)
+    values = {junk.leaf(document, path) for path in junk.paths(document) if is_leaf(junk.leaf(document, path))}
+    return {Decimal(value) for value in values if re.fullmatch(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", str(value))}
+
+
+def is_leaf(value) -> bool:
+    return isinstance(value, int | Decimal | str) and not isinstance(value, bool)
+
+
+def combined(found: set[Decimal]) -> set[Decimal]:
+    """What amounts may be made of these numbers: as minor units, as major units, with the exponents that occur."""
+    pairs = product(found, found | {Decimal(0)})
+    return {(a + sign * b).scaleb(shift) for a, b in pairs for sign in (1, -1) for shift in (-2, 0, 2, 3)}
+
+
 # --- junk
 
 # Pages of payments are held to it object by object: every object is also a sample of its own.
@@ -613,15 +649,7 @@ def sums(document, spoiled) -> set[Decimal]:
         new = spoiled.number
     else:
         return set()
-    others = {Decimal(0)} | {
-        Decimal(str(value)) for path in junk.paths(document) if type(value := junk.leaf(document, path)) in (int, float)
-    }
-    return {
-        (a + sign * b) * 10**exponent
-        for a, b in product({new, *others}, others)
-        for sign in (1, -1)
-        for exponent in (0, 2, 3)
-    }
+    return combined(numbers(orjson.dumps(document)) | {new})
 
 
 # --- cards

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.publish.proxies import Proxy
 from tests.publish.worlds import KafkaWorld, MemoryWorld
 

@@ -6,6 +6,7 @@ import asyncio
 import struct
 from contextlib import suppress
 from enum import Enum
+from typing import Self
 
 from paymux.publish.memory import Fault
 
@@ -28,7 +29,7 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Proxy:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
         return self
 

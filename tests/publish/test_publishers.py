@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from tests.outboxes import JOURNAL, event
 from paymux.errors import BrokerUnavailable, RelayStopped
 from paymux.publish import Checkpoint
 from paymux.publish.memory import Fault
 from paymux.publish.partitions import partition
+from tests.outboxes import JOURNAL, event
 
 OTHER_JOURNAL = "0199c0de-0000-7000-8000-000000000002"
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import NewPartitions
 
-from tests.outboxes import JOURNAL
 from paymux.publish.kafka import KafkaPublisher, KafkaSettings
 from paymux.publish.memory import Fault, MemoryLog, MemoryPublisher
+from tests.outboxes import JOURNAL
 
 
 class MemoryWorld:
@@ -62,7 +62,7 @@ class KafkaWorld:
         )
         self.events_topic = self.settings.events_topic
         self.quarantine_topic = self.settings.quarantine_topic
-        self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
+        self._admin = kafka.admin
 
     def publisher(self, *, journal=JOURNAL, shard=0, prefix="paymux", **changes) -> KafkaPublisher:
         settings = replace(self.settings, transactional_id_prefix=prefix, **changes)

@@ -101,7 +101,12 @@ def _place(data: Mapping[str, Any]) -> str:
 
 
 def _amount(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What the event is about: what was refunded, or the entity's amount."""
-    block = event["data"][event["data"]["entity"]]
-    found: Mapping[str, Any] | None = block["amount_refunded" if event["type"] in _REFUNDED else "amount"]
+    """What the event is about: what was refunded, as far as it is known, or the entity's amount."""
+    data = event["data"]
+    found: Mapping[str, Any] | None
+    if event["type"] in _REFUNDED:
+        state = (data["lifecycle"] or {}).get("state") or {}
+        found = data["payment"]["amount_refunded"] or state.get("refunded")
+    else:
+        found = data[data["entity"]]["amount"]
     return found

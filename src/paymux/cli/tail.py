@@ -48,7 +48,7 @@ def _kafka(config: Path | None, servers: str | None) -> KafkaSettings:
     if servers is not None and config is None:
         return KafkaSettings(bootstrap_servers=servers)
     from paymux.settings import load
-    from paymux.wiring import kafka_settings
+    from paymux.wiring.parts import kafka_settings
 
     found = load(config).kafka
     return kafka_settings(found if servers is None else found.model_copy(update={"bootstrap_servers": servers}))

@@ -5,6 +5,7 @@ One path without tasks of its own; whatever is not accepted leaves it as a `_Ref
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -116,6 +117,7 @@ class Webhooks:
         self.routes = routes
         self.in_flight = 0
         self.draining = False
+        self._idle = asyncio.Event()
         self._journal = journal
         self._limits = limits
         self._strangers = Addresses(limits.unverified_rate)
@@ -135,7 +137,15 @@ class Webhooks:
             answer = UNAVAILABLE
         finally:
             self.in_flight -= 1
+            if self.draining and not self.in_flight:
+                self._idle.set()
         return Reply(answer, keep_alive=request.keep_alive and not self.draining)
+
+    async def idle(self) -> None:
+        """Return once no request is under way; ask when `draining` is set."""
+        while self.in_flight:
+            self._idle.clear()
+            await self._idle.wait()
 
     async def _answer(self, request: BaseRequest) -> Answer:
         path, _, query = request.message.path.partition("?")

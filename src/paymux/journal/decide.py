@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from paymux.canonical import QuarantineData
 from paymux.delivery import Proof
+from paymux.errors import JournalError
 from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Result
 from paymux.journal.changes import KeptDelivery, KeptItem, Overlay, Seen
 from paymux.journal.speech import speech
@@ -21,6 +22,7 @@ from paymux.statement import Ignored, Item, Lookup, Quarantined, Stated
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from paymux.delivery import ObjectRef
     from paymux.journal.changes import Counters, Rules, Scope, View
     from paymux.records import Record
 
@@ -46,10 +48,11 @@ class Unit:
             old is not None and old.sha256 == sha256 and not _differs(old, item)
             for old, item in zip(seen, entry.items, strict=True)
         ):
-            receipts = tuple(self._again(item, old) for item, old in zip(entry.items, seen, strict=True))
+            receipts = tuple(Receipt(result=Result.DUPLICATE, outcome=_word(item)) for item in entry.items)
         else:
             row = self._keep(entry, sha256)
             receipts = tuple(self._item(entry, item, row, sha256) for item in entry.items)
+        self._count_attempts(entry, seen)
         if entry.answers is not None:
             self._answered(scope, entry)
         return receipts
@@ -112,11 +115,11 @@ class Unit:
         )
         return self._counters.delivery
 
-    def _again(self, item: Item, old: Seen | None) -> Receipt:
-        """The same bytes under the same keys: counted, nothing else."""
-        if old is not None and not item.position:
-            self.changes.attempts[old.delivery] = self.changes.attempts.get(old.delivery, 0) + 1
-        return Receipt(result=Result.DUPLICATE, outcome=_word(item))
+    def _count_attempts(self, entry: Entry, seen: list[Seen | None]) -> None:
+        """The deliveries that came first under these keys came once more, whatever their bodies."""
+        pairs = zip(seen, entry.items, strict=True)
+        for row in {old.delivery for old, item in pairs if old is not None and not _differs(old, item)}:
+            self.changes.attempts[row] = self.changes.attempts.get(row, 0) + 1
 
     def _item(self, entry: Entry, item: Item, row: int, sha256: bytes) -> Receipt:
         scope = (entry.account.provider.name, entry.account.name)
@@ -159,6 +162,8 @@ class Unit:
         said = speech(self._overlay, self._rules.topics.events)
         try:
             said.say(entry, item, stated.statements)
+        except JournalError:  # it could not be read: no fault of the delivery
+            raise
         except Exception as error:  # noqa: BLE001  # P6: an error of ours keeps the delivery and says so
             why = Quarantined(reason="internal_error", detail=type(error).__name__)
             return self._quarantine(entry, item, row, why)
@@ -252,28 +257,30 @@ class Unit:
     def _ask(self, entry: Entry, item: Item, lookup: Lookup) -> None:
         """One row for each object however many deliveries ask; a later one makes it due, unless it backs off."""
         scope = (entry.account.provider.name, entry.account.name)
-        delivery = entry.verified.delivery
         for ref in lookup.objects:
             old = self._overlay.lookup(scope, ref)
-            if old is None:
-                self._counters.lookup += 1
-            newest = max((at for at in (item.occurred_at, old and old.occurred_at) if at), default=None)
-            self.changes.lookups[scope, ref] = LookupRow(
-                id=old.id if old else self._counters.lookup,
-                provider=scope[0],
-                account=scope[1],
-                ref=ref,
-                settles=lookup.settles or (old.settles if old else False),
-                occurred_at=newest,
-                asked=(old.asked if old else 0) + 1,
-                attempts=old.attempts if old else 0,
-                due_at=old.due_at if old and old.attempts else self._now,
-                delivery_id=delivery.id,
-                event_key=item.event_key,
-                event_type=item.event_type,
-                received_at=delivery.received_at,
-                proof=_stronger(entry.verified.proof, old),
-            )
+            new = self._asked(entry, item, lookup, ref) if old is None else _asked_again(old, entry, item, lookup)
+            self.changes.lookups[scope, ref] = new if new.attempts else replace(new, due_at=self._now)
+
+    def _asked(self, entry: Entry, item: Item, lookup: Lookup, ref: ObjectRef) -> LookupRow:
+        self._counters.lookup += 1
+        delivery = entry.verified.delivery
+        return LookupRow(
+            id=self._counters.lookup,
+            provider=entry.account.provider.name,
+            account=entry.account.name,
+            ref=ref,
+            settles=lookup.settles,
+            occurred_at=item.occurred_at,
+            asked=1,
+            attempts=0,
+            due_at=self._now,
+            delivery_id=delivery.id,
+            event_key=item.event_key,
+            event_type=item.event_type,
+            received_at=delivery.received_at,
+            proof=entry.verified.proof,
+        )
 
     def _answered(self, scope: Scope, entry: Entry) -> None:
         asked = entry.verified.delivery.asked
@@ -302,9 +309,27 @@ def _differs(old: Seen, item: Item) -> bool:
     return bool(old.fingerprint and item.fingerprint) and old.fingerprint != item.fingerprint
 
 
-def _stronger(proof: Proof, old: LookupRow | None) -> Proof:
-    """A hint does not take the proof away from a delivery that asked for the same object."""
-    return old.proof if old and proof is Proof.HINT else proof
+def _asked_again(old: LookupRow, entry: Entry, item: Item, lookup: Lookup) -> LookupRow:
+    """One more asker, by whom the row is known from now on; but not by a hint where it was asked for with proof."""
+    times = [at for at in (item.occurred_at, old.occurred_at) if at is not None]
+    row = replace(
+        old,
+        settles=lookup.settles or old.settles,
+        occurred_at=max(times, default=None),
+        asked=old.asked + 1,
+        rounds=0,
+    )
+    if entry.verified.proof is Proof.HINT and old.proof is not Proof.HINT:
+        return row
+    delivery = entry.verified.delivery
+    return replace(
+        row,
+        delivery_id=delivery.id,
+        event_key=item.event_key,
+        event_type=item.event_type,
+        received_at=delivery.received_at,
+        proof=entry.verified.proof,
+    )
 
 
 _WORDS: Final = {Stated: "events", Lookup: "lookup", Ignored: "ignored", Quarantined: "quarantined"}

@@ -27,6 +27,10 @@ class Store(Protocol):
     @property
     def view(self) -> View: ...
 
+    def counters(self) -> Counters:
+        """The last numbers that are stored, a copy of its own. Raises JournalUnavailable."""
+        ...
+
     async def begin(self) -> None:
         """Raises JournalUnavailable."""
         ...
@@ -36,10 +40,12 @@ class Store(Protocol):
         ...
 
     async def commit(self) -> None:
-        """Durable when it returns. Raises JournalUnavailable: nothing was committed."""
+        """Durable when it returns. Raises JournalUnavailable: it is not known whether anything was committed."""
         ...
 
-    async def rollback(self) -> None: ...
+    async def rollback(self) -> None:
+        """Begin may be called again afterwards, whatever happened."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,81 +55,115 @@ class _Wish:
 
 
 class GroupCommit:
-    """One batch at a time: while one commits, the next gathers."""
+    """One batch at a time: while one commits, the next gathers.
+
+    `counters` are as of the last commit; None where they must be read from the store: at first, and after a failed
+    commit, which may have reached the disk nonetheless.
+    """
 
     def __init__(
         self,
         store: Store,
-        counters: Counters,
         rules: Rules,
         *,
         now: Callable[[], datetime],
         committed: Callable[[Changes], None],
     ) -> None:
         """`committed` is told of every batch's changes, once they are durable."""
-        self.counters = counters
+        self.counters: Counters | None = None
         self._store = store
         self._rules = rules
         self._now = now
         self._committed = committed
         self._wishes: deque[_Wish] = deque()
+        self._suspects: deque[_Wish] = deque()  # of a batch that could not be written: each is tried alone
         self._running: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def run(self, decide: Callable[[Unit], T]) -> T:
         """Let `decide` change something in the next commit; returns its result when that is durable.
 
         Raises JournalUnavailable. A caller that is canceled does not take its wish back.
         """
+        if self._closed:
+            raise JournalUnavailable("the journal is closed")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._wishes.append(_Wish(decide, answer))
         if self._running is None:
             self._running = asyncio.create_task(self._drain())
         return await answer
 
-    async def idle(self) -> None:
-        """Wait until nothing is under way."""
+    async def close(self) -> None:
+        """Refuse what comes from now on, and wait until nothing is under way."""
+        self._closed = True
         while self._running is not None:
             await asyncio.wait({self._running})
 
     async def _drain(self) -> None:
+        batch: list[_Wish] = []
         try:
-            while self._wishes:
-                batch = [self._wishes.popleft() for _ in range(min(len(self._wishes), LARGEST_BATCH))]
+            while batch := self._next():
                 await self._serve(batch)
+        except BaseException as error:
+            self._refuse_all(batch, "the journal was interrupted", error)
+            raise
         finally:
             self._running = None
 
+    def _next(self) -> list[_Wish]:
+        if self._suspects:
+            return [self._suspects.popleft()]
+        return [self._wishes.popleft() for _ in range(min(len(self._wishes), LARGEST_BATCH))]
+
     async def _serve(self, batch: list[_Wish]) -> None:
         try:
-            await self._commit(batch)
+            changes, results = await self._commit(batch)
         except JournalUnavailable as error:
-            _refuse(batch, error)
+            # Who waits meanwhile would only wait as long for the same answer.
+            self._refuse_all(batch, error.detail, error)
         except Exception as error:  # noqa: BLE001  # one wish that cannot be written must not take the others along
             if len(batch) == 1:
-                _refuse(batch, JournalUnavailable(f"it could not be written: {type(error).__name__}"))
-                return
-            for wish in batch:
-                await self._serve([wish])
+                _refuse(batch, f"it could not be written: {type(error).__name__}", error)
+            else:
+                self._suspects.extend(batch)
+        else:
+            for wish, result in zip(batch, results, strict=True):
+                if not wish.answer.done():
+                    wish.answer.set_result(result)
+            self._tell(changes)
 
-    async def _commit(self, batch: list[_Wish]) -> None:
-        counters = self.counters.copy()
-        unit = Unit(self._store.view, counters, self._rules, self._now())
+    async def _commit(self, batch: list[_Wish]) -> tuple[Changes, list[Any]]:
         await self._store.begin()
         try:
+            counters = self.counters.copy() if self.counters else self._store.counters()
+            unit = Unit(self._store.view, counters, self._rules, self._now())
             results = [wish.decide(unit) for wish in batch]
             self._store.write(unit.changes)
             await self._store.commit()
         except BaseException:
+            self.counters = None
             await self._store.rollback()
             raise
         self.counters = counters
-        self._committed(unit.changes)
-        for wish, result in zip(batch, results, strict=True):
-            if not wish.answer.done():
-                wish.answer.set_result(result)
+        return unit.changes, results
+
+    def _tell(self, changes: Changes) -> None:
+        """What is durable was answered: an error of the listener changes nothing about that."""
+        try:
+            self._committed(changes)
+        except Exception as error:  # noqa: BLE001  # as above
+            asyncio.get_running_loop().call_exception_handler({"message": "after a commit", "exception": error})
+
+    def _refuse_all(self, batch: list[_Wish], why: str, error: BaseException) -> None:
+        _refuse([*batch, *self._suspects, *self._wishes], why, error)
+        self._suspects.clear()
+        self._wishes.clear()
 
 
-def _refuse(batch: list[_Wish], error: JournalUnavailable) -> None:
-    for wish in batch:
+def _refuse(wishes: list[_Wish], why: str, error: BaseException) -> None:
+    """An exception for each: one that several raise would collect all of their frames."""
+    for wish in wishes:
         if not wish.answer.done():
-            wish.answer.set_exception(error)
+            refusal = JournalUnavailable(why)
+            refusal.__cause__ = error
+            wish.answer.set_exception(refusal)

@@ -58,6 +58,13 @@ class MemoryStore:
     def lookup(self, scope: Scope, ref: ObjectRef) -> LookupRow | None:
         return self.lookups.get((scope, ref))
 
+    def counters(self) -> Counters:
+        outbox: dict[int, int] = {}
+        for shard, seq in self.outbox:
+            outbox[shard] = max(seq, outbox.get(shard, 0))
+        lookups = max((row.id for row in self.lookups.values()), default=0)
+        return Counters(delivery=len(self.deliveries), lookup=lookups, outbox=outbox)
+
     async def begin(self) -> None:
         await asyncio.sleep(0)
 
@@ -92,7 +99,9 @@ class MemoryStore:
     def _give_up(self, delivery_id: str, reason: str, detail: str) -> None:
         rows = {row for row, kept in self.deliveries.items() if kept.delivery.id == delivery_id}
         self.items = [
-            replace(item, outcome="quarantined", reason=reason, detail=detail) if item.delivery in rows else item
+            replace(item, outcome="quarantined", reason=reason, detail=detail)
+            if item.delivery in rows and item.outcome == "lookup"
+            else item
             for item in self.items
         ]
 
@@ -111,7 +120,7 @@ class MemoryJournal:
         self._rejections: deque[Rejection] = deque(maxlen=RING)
         self._appended = asyncio.Event()
         rules = replace(rules or Rules(topics=Topics()), shards=shards)
-        self._commits = GroupCommit(self.store, Counters(), rules, now=now, committed=self._wake)
+        self._commits = GroupCommit(self.store, rules, now=now, committed=self._wake)
 
     async def append(self, entry: Entry) -> tuple[Receipt, ...]:
         return await self._commits.run(lambda unit: unit.append(entry))
@@ -123,15 +132,16 @@ class MemoryJournal:
         self._marks[shard] = max(seq, self._marks.get(shard, 0))
 
     async def end(self, shard: int) -> int:
-        return self._commits.counters.outbox.get(shard, 0)
+        counters = self._commits.counters or self.store.counters()
+        return counters.outbox.get(shard, 0)
 
     async def read(self, shard: int, after: int, limit: int) -> Sequence[OutboxRow]:
         last = min(after + limit, await self.end(shard))
         return [self.store.outbox[shard, seq] for seq in range(after + 1, last + 1)]
 
     async def event_id(self, shard: int, seq: int) -> str | None:
-        row = self.store.outbox.get((shard, seq))
-        return row.record.event_id if row else None
+        rows = await self.read(shard, seq - 1, 1) if seq > 0 else ()
+        return rows[0].record.event_id if rows else None
 
     async def wait(self, shard: int, after: int, timeout: float) -> None:  # noqa: ASYNC109  # a poll
         if await self.end(shard) > after:
@@ -166,7 +176,7 @@ class MemoryJournal:
         await asyncio.sleep(0)
 
     async def close(self) -> None:
-        await self._commits.idle()
+        await self._commits.close()
 
     def _wake(self, changes: Any) -> None:
         if changes.outbox:

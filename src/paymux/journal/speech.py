@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from paymux.canonical import State
     from paymux.journal import Entry
     from paymux.journal.changes import Scope, View
-    from paymux.lifecycle import Announcement
+    from paymux.lifecycle import Announcement, Standing
     from paymux.records import Record
     from paymux.statement import Item, Statement
 
@@ -62,21 +62,21 @@ class Speech:
         before = self._known(spoken, payment_id)
         reading = lifecycle.read(before, spoken.statement, heard)
         after = lifecycle.join(before, spoken.statement, reading, announced=len(reading.events))
-        for alias in spoken.statement.aliases:
-            after = self._adopt(_scope(spoken), alias, payment_id, after)
+        after = self._adopt(spoken, payment_id, after)
         self._keep(spoken, payment_id, after)
         told = lifecycle.announcements(before, reading, lifecycle.state_of(after, payment_id))
         self._publish(spoken, payment_id, told, payment_id)
 
-    def _adopt(self, scope: Scope, alias: str, payment_id: str, known: Known) -> Known:
-        """Keep a link the first time it is heard of, and take in what named the payment by it before."""
-        if alias == payment_id or self.overlay.link(scope, alias) is not None:
-            return known
-        self.overlay.changes.links[scope, alias] = payment_id
-        for key in self.overlay.orphans(scope, alias):
-            orphan = self.overlay.known(key)
-            if orphan is not None:
-                known = replace(known, standings={**orphan.standings, **known.standings})
+    def _adopt(self, spoken: Spoken, payment_id: str, known: Known) -> Known:
+        """Keep each link the first time it is heard of, and take in what named the payment by it before."""
+        scope = _scope(spoken)
+        for alias in spoken.statement.aliases:
+            if alias == payment_id or self.overlay.link(scope, alias) is not None:
+                continue
+            self.overlay.changes.links[scope, alias] = payment_id
+            for key in self.overlay.orphans(scope, alias):
+                orphan = self.overlay.known(key)
+                known = _with_orphan(known, orphan) if orphan is not None else known
         return known
 
     def _belonging(self, spoken: Spoken, heard: Heard) -> None:
@@ -101,6 +101,7 @@ class Speech:
         reading = lifecycle.read(before, spoken.statement, heard)
         announced = len(reading.events) if announces else 0
         after = lifecycle.join(before, spoken.statement, reading, announced=announced)
+        after = self._adopt(spoken, payment_id, after)
         self._keep(spoken, payment_id, after)
         state = lifecycle.state_of(after, payment_id)
         if announces:
@@ -132,6 +133,20 @@ class Speech:
 
 def speech(below: View, topic: str) -> Speech:
     return Speech(overlay=Overlay(below), topic=topic)
+
+
+def _with_orphan(known: Known, orphan: Known) -> Known:
+    """What both know of one entity is the newer of each."""
+    standings = dict(known.standings)
+    for name, standing in orphan.standings.items():
+        standings[name] = _newest(standings[name], standing) if name in standings else standing
+    return replace(known, standings=standings)
+
+
+def _newest(one: Standing, other: Standing) -> Standing:
+    newest = max(one, other, key=lambda standing: standing.order)
+    amounts = [standing.amount for standing in (one, other) if standing.amount is not None]
+    return replace(newest, amount=max(amounts, key=lambda amount: amount[0], default=None))
 
 
 def _scope(spoken: Spoken) -> Scope:

@@ -62,6 +62,7 @@ class MemoryLog:
     events_topic: str = "payments.events.v1"
     partitions: int = 12
     other_partitions: int = 3
+    max_message_bytes: int = 1_048_588
     fault: Fault | None = None
     topics: dict[str, dict[int, list[Logged]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     checkpoints: list[_Written] = field(default_factory=list)
@@ -131,6 +132,7 @@ class MemoryPublisher:
         self._check_partitions(self._partitions, self._log.partitions)
         self._partitions = self._log.partitions
         self._log.break_at(Fault.PRODUCE)
+        self._check_sizes(records)
         transaction = self._transaction = Transaction()
         self._append(transaction, records, checkpoint)
         self._log.break_at(Fault.COMMIT)
@@ -156,6 +158,11 @@ class MemoryPublisher:
         self._log.checkpoints.append(
             _Written(transaction=transaction, prefix=self._prefix, partitions=self._partitions, checkpoint=checkpoint)
         )
+
+    def _check_sizes(self, records: Sequence[Record]) -> None:
+        largest = max(record.size for record in records)
+        if largest > self._log.max_message_bytes:
+            raise RelayStopped(f"The broker refuses a record of {largest} bytes.", reason="record_refused")
 
     def _check_owner(self) -> None:
         if self._log.owners.get(self._transactional_id) is not self:

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from paymux.errors import JournalUnavailable, JournalUnusable
-from paymux.journal.changes import Counters, Rules
+from paymux.journal.changes import Rules
 from paymux.journal.group_commit import GroupCommit
 from paymux.journal.sqlite.outbox import SqliteOutbox
 from paymux.journal.sqlite.rows import LOOKUP_COLUMNS, lookup_row, micro, moment, stored_rejection
-from paymux.journal.sqlite.store import SqliteStore, prepare
+from paymux.journal.sqlite.store import RING, SqliteStore, prepare
 from paymux.records import Topics
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHECKPOINT_EVERY: Final = 500  # deliveries: some 4 MB of WAL
+USUAL_DELIVERY: Final = 8192  # bytes of WAL
 LAZY_MARK: Final = 1.0  # seconds
 
 
@@ -47,9 +48,10 @@ class SqliteJournal(SqliteOutbox):
         self._lock = lock
         self._appended = asyncio.Event()
         self._since_checkpoint = 0
-        self._rejected = 0
-        self._failure: JournalUnavailable | None = None
-        self._commits = GroupCommit(store, _counters(store.connection), rules, now=now, committed=self._committed)
+        self._rejected = store.view.last_rejection()
+        self._failing = False
+        self._closed = False
+        self._commits = GroupCommit(store, rules, now=now, committed=self._committed)
         self._lazy: asyncio.TimerHandle | None = None
         self._chores: set[asyncio.Task[None]] = set()
 
@@ -62,15 +64,15 @@ class SqliteJournal(SqliteOutbox):
         Raises JournalUnusable with what to do: held by another process, newer schema, damaged, no such folder.
         """
         lock = _hold(path)
+        store = SqliteStore(path)
         try:
-            store = SqliteStore(path)
             prepare(path)
             return cls(store, lock, rules or Rules(topics=Topics()), now)
-        except (sqlite3.Error, JournalUnavailable) as error:
+        except BaseException as error:
+            await store.close()
             os.close(lock)
-            raise JournalUnusable(_unusable(path, error)) from error
-        except BaseException:
-            os.close(lock)
+            if isinstance(error, sqlite3.Error | JournalUnavailable):
+                raise JournalUnusable(_unusable(path, error)) from error
             raise
 
     async def append(self, entry: Entry) -> tuple[Receipt, ...]:
@@ -82,9 +84,6 @@ class SqliteJournal(SqliteOutbox):
     async def give_up(self, lookup: LookupRow, *, reason: str, detail: str) -> None:
         await self._run(lambda unit: unit.give_up(lookup, reason=reason, detail=detail))
 
-    async def mark(self, shard: int) -> int:
-        return max(self._store.marks.get(shard, 0), await super().mark(shard))
-
     async def advance(self, shard: int, seq: int) -> None:
         await super().advance(shard, seq)
         self._store.marks[shard] = self._marked[shard]
@@ -92,7 +91,8 @@ class SqliteJournal(SqliteOutbox):
             self._lazy = asyncio.get_running_loop().call_later(LAZY_MARK, self._flush_soon)
 
     async def end(self, shard: int) -> int:
-        return self._commits.counters.outbox.get(shard, 0)
+        counters = self._commits.counters
+        return counters.outbox.get(shard, 0) if counters else await super().end(shard)
 
     async def wait(self, shard: int, after: int, timeout: float) -> None:  # noqa: ASYNC109  # a poll
         if await self.end(shard) > after:
@@ -120,24 +120,25 @@ class SqliteJournal(SqliteOutbox):
         self._store.rejections.append((self._rejected, rejection))
 
     async def rejections(self, limit: int) -> Sequence[Rejection]:
-        stored = await self._read(
-            "SELECT at, provider, account, reason, address, size, sha256 FROM rejections ORDER BY at DESC LIMIT ?",
-            (limit,),
-        )
-        fresh = [rejection for _, rejection in reversed(self._store.rejections)]
-        return (fresh + [stored_rejection(row) for row in stored])[:limit]
+        fresh = {slot % RING: rejection for slot, rejection in self._store.rejections}
+        stored = await self._read("SELECT slot, at, provider, account, reason, address, size, sha256 FROM rejections")
+        found = {row[0]: stored_rejection(row[1:]) for row in stored} | fresh
+        return sorted(found.values(), key=lambda rejection: rejection.at, reverse=True)[:limit]
 
     async def healthy(self) -> None:
         """A journal that failed is tried again with an empty commit."""
-        if self._failure is not None:
+        if self._failing:
             await self._run(_nothing)
 
     async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         if self._lazy is not None:
             self._lazy.cancel()
         with suppress(JournalUnavailable):
             await self._run(_nothing)
-        await self._commits.idle()
+        await self._commits.close()
         await super().close()
         await self._store.close()
         os.close(self._lock)
@@ -145,16 +146,16 @@ class SqliteJournal(SqliteOutbox):
     async def _run(self, decide: Callable[[Unit], T]) -> T:
         try:
             result = await self._commits.run(decide)
-        except JournalUnavailable as error:
-            self._failure = error
+        except JournalUnavailable:
+            self._failing = True
             raise
-        self._failure = None
+        self._failing = False
         return result
 
     def _committed(self, changes: Changes) -> None:
         if changes.outbox:
             self._appended.set()
-        self._since_checkpoint += len(changes.deliveries)
+        self._since_checkpoint += _weight(changes)
         if self._since_checkpoint >= CHECKPOINT_EVERY:
             self._since_checkpoint = 0
             self._store.checkpoint_soon()
@@ -179,6 +180,7 @@ def _nothing(unit: Unit) -> None:
 
 def _hold(path: Path) -> int:
     """Keep other paymux processes from writing to the file."""
+    path = path.resolve()  # one lock, by whatever links it is named
     lock_path = path.with_name(path.name + ".lock")
     try:
         lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -201,12 +203,7 @@ def _unusable(path: Path, error: Exception) -> str:
     return f"the journal {path} cannot be opened: {error}"
 
 
-def _counters(connection: sqlite3.Connection) -> Counters:
-    def largest(sql: str) -> int:
-        return int(connection.execute(sql).fetchone()[0] or 0)
-
-    return Counters(
-        delivery=largest("SELECT max(row) FROM deliveries"),
-        lookup=largest("SELECT max(id) FROM lookups"),
-        outbox={0: largest("SELECT max(seq) FROM outbox")},
-    )
+def _weight(changes: Changes) -> int:
+    """How much WAL a commit made, in deliveries of usual size."""
+    bodies = sum(len(kept.delivery.body) for kept in changes.deliveries)
+    return 1 + len(changes.deliveries) + len(changes.attempts) + len(changes.lookups) + bodies // USUAL_DELIVERY

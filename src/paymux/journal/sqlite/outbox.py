@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from paymux.errors import JournalUnavailable
@@ -28,6 +29,8 @@ class SqliteOutbox:
         self._connection: sqlite3.Connection | None = None
         self._identity: str | None = None
         self._marked: dict[int, int] = {}
+        self._let_go = False
+        self._one_at_a_time = Lock()  # `identity` asks on the event loop, all else in the thread
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
 
     @property
@@ -69,24 +72,37 @@ class SqliteOutbox:
 
     async def close(self) -> None:
         """Let go of the file."""
-        if self._connection is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
-        self._thread.shutdown(wait=False)
+        if not self._let_go:
+            self._let_go = True
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._forget)
+            self._thread.shutdown(wait=True)
 
     async def _read(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
+        if self._let_go:
+            raise JournalUnavailable(f"the journal {self._path} is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._query, sql, arguments)
 
     def _query(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
-        try:
-            if self._connection is None:
-                self._connection = sqlite3.connect(
-                    f"{self._path.absolute().as_uri()}?mode=ro",
-                    uri=True,
-                    isolation_level=None,
-                    check_same_thread=False,
-                    timeout=PATIENCE,
-                )
-                self._connection.execute("PRAGMA wal_autocheckpoint = 0")
-            return self._connection.execute(sql, arguments).fetchall()
-        except sqlite3.Error as error:
-            raise JournalUnavailable(f"the journal {self._path} cannot be read: {error}") from error
+        with self._one_at_a_time:
+            try:
+                if self._connection is None:
+                    self._connection = _open(self._path)
+                return self._connection.execute(sql, arguments).fetchall()
+            except sqlite3.Error as error:
+                self._forget()
+                raise JournalUnavailable(f"the journal {self._path} cannot be read: {error}") from error
+
+    def _forget(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=PATIENCE,
+    )

@@ -64,7 +64,7 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
         (
             """
             UPDATE items SET outcome = 'quarantined', reason = ?, detail = ?
-            WHERE delivery = (SELECT row FROM deliveries WHERE id = ?)
+            WHERE outcome = 'lookup' AND delivery = (SELECT row FROM deliveries WHERE id = ?)
             """,
             [(reason, detail, delivery_id) for delivery_id, reason, detail in changes.given_up],
         ),
@@ -91,9 +91,9 @@ def _delivery(kept: KeptDelivery) -> tuple[Any, ...]:
         kept.proof,
         kept.secret,
         delivery.method,
-        delivery.path,
-        delivery.query,
-        delivery.url,
+        _text(delivery.path),
+        _text(delivery.query),
+        _text(delivery.url or "") or None,
         orjson.dumps(asked).decode() if asked else None,
         _dump_pairs(delivery.headers),
         delivery.body,
@@ -182,6 +182,11 @@ def outbox_row(shard: int, row: Any) -> OutboxRow:
             headers=tuple((name.decode(), content) for name, content in _load_pairs(headers)),
         ),
     )
+
+
+def _text(value: str) -> str:
+    """What UTF-8 cannot hold (bytes of a URL that were no text) is spelled out."""
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
 def _dump_pairs(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -73,5 +73,4 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     ),
 )
 
-VERSION: Final = len(MIGRATIONS)
 APPLICATION_ID: Final = 0x70617978  # "payx": tells a paymux journal from any other SQLite file

@@ -7,14 +7,15 @@ import sqlite3
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from paymux import lifecycle
 from paymux.errors import JournalUnavailable, JournalUnusable
-from paymux.journal.changes import Seen
+from paymux.journal.changes import Counters, Seen
 from paymux.journal.sqlite.rows import LOOKUP_COLUMNS, lookup_row, micro, statements
-from paymux.journal.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from paymux.journal.sqlite.schema import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 
 RING: Final = 1000
 LOCK_PATIENCE: Final = 2.0  # seconds
+PRAGMAS: Final = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "wal_autocheckpoint = 0",  # checkpoints run on their own, off the acknowledgements
+    "journal_size_limit = 67108864",  # a WAL that a slow reader made large shrinks again
+    "cache_size = -65536",
+    "secure_delete = ON",
+)
 _FULL: Final = 2
 
 
@@ -55,9 +64,7 @@ class _SqliteView:
         return row[0] if row else None
 
     def orphans(self, scope: Scope, alias: str) -> Iterable[str]:
-        rows = self._store.connection.execute(
-            "SELECT key FROM orphans WHERE provider = ? AND account = ? AND alias = ?", (*scope, alias)
-        )
+        rows = self._rows("SELECT key FROM orphans WHERE provider = ? AND account = ? AND alias = ?", (*scope, alias))
         return [row[0] for row in rows]
 
     def lookup(self, scope: Scope, ref: ObjectRef) -> LookupRow | None:
@@ -67,21 +74,46 @@ class _SqliteView:
         )
         return lookup_row(row) if row else None
 
-    def _one(self, sql: str, arguments: tuple[Any, ...]) -> Any:
-        return self._store.connection.execute(sql, arguments).fetchone()
+    def counters(self) -> Counters:
+        return Counters(
+            delivery=self._one("SELECT max(row) FROM deliveries")[0] or 0,
+            lookup=self._one("SELECT max(id) FROM lookups")[0] or 0,
+            outbox={0: self._one("SELECT max(seq) FROM outbox")[0] or 0},
+        )
+
+    def last_rejection(self) -> int:
+        row = self._one("SELECT slot FROM rejections ORDER BY at DESC LIMIT 1")
+        return int(row[0]) if row else 0
+
+    def _one(self, sql: str, arguments: tuple[Any, ...] = ()) -> Any:
+        return next(iter(self._rows(sql, arguments)), None)
+
+    def _rows(self, sql: str, arguments: tuple[Any, ...]) -> list[Any]:
+        """A read that fails is the journal's fault, never the delivery's."""
+        try:
+            return self._store.connection.execute(sql, arguments).fetchall()
+        except sqlite3.OperationalError as error:
+            raise JournalUnavailable(f"the journal cannot be read: {error}") from error
+        except sqlite3.Error as error:
+            raise JournalUnusable(f"the journal cannot be read: {error}") from error
 
 
 class SqliteStore:
-    """The writing connection. After an input/output error it is thrown away and opened anew."""
+    """The writing connection. After any error it is thrown away and opened anew: SQLite ends a transaction on its own
+    after some, and a file whose sync failed is not to be synced again on the same handle.
+
+    `marks` and `rejections` wait here for the next commit.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.view = _SqliteView(self)
+        self.marks: dict[int, int] = {}
+        self.rejections: deque[tuple[int, Rejection]] = deque(maxlen=RING)
         self._connection: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
         self._checkpointing: asyncio.Future[None] | None = None
-        self.marks: dict[int, int] = {}
-        self.rejections: deque[tuple[int, Rejection]] = deque(maxlen=RING)
+        self._along: tuple[dict[int, int], int] = ({}, 0)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -92,82 +124,82 @@ class SqliteStore:
                 raise JournalUnavailable(f"the journal {self.path} cannot be opened: {error}") from error
         return self._connection
 
+    def counters(self) -> Counters:
+        return self.view.counters()
+
     async def begin(self) -> None:
         """Another process may hold the lock for a moment: wait without stopping the event loop."""
-        if self._checkpointing is not None:
-            await self._checkpointing
-            self._checkpointing = None
+        await self._checkpointed()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LOCK_PATIENCE
         while True:
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
+            except sqlite3.Error as error:
                 if "locked" not in str(error) or loop.time() > deadline:
-                    self._forget()
+                    await self.rollback()
                     raise JournalUnavailable(f"the journal cannot be written: {error}") from error
                 await asyncio.sleep(0.01)
-            except sqlite3.Error as error:
-                self._forget()
-                raise JournalUnavailable(f"the journal cannot be written: {error}") from error
             else:
                 return
 
     def write(self, changes: Changes) -> None:
+        connection = self._in_transaction()
         try:
             for sql, rows in statements(changes):
                 if rows:
-                    self.connection.executemany(sql, rows)
-            self._write_lazily()
+                    connection.executemany(sql, rows)
+            self._write_along(connection)
         except sqlite3.OperationalError as error:
             raise JournalUnavailable(f"the journal cannot be written: {error}") from error
 
     async def commit(self) -> None:
         try:
-            await self._in_thread(self.connection.commit)
+            await self._in_thread(self._in_transaction().commit)
         except sqlite3.Error as error:
             raise JournalUnavailable(f"the journal cannot commit: {error}") from error
+        self._written_along()
 
     async def rollback(self) -> None:
-        """Whatever went wrong, the next batch starts on a connection without a transaction."""
-        if self._connection is None:
-            return
-        try:
-            await self._in_thread(self._connection.rollback)
-        except sqlite3.Error:
-            self._forget()
-        else:
-            if self._connection is not None and self._connection.in_transaction:
-                self._forget()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._in_thread(partial(_discard, connection))
 
     def checkpoint_soon(self) -> None:
         """Move the WAL's pages into the file, as far as readers allow, between this batch and the next."""
-        self._checkpointing = asyncio.get_running_loop().run_in_executor(self._thread, self._checkpoint)
+        if self._connection is not None:
+            loop = asyncio.get_running_loop()
+            self._checkpointing = loop.run_in_executor(self._thread, _checkpoint, self._connection)
 
     async def close(self) -> None:
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                await self._in_thread(self._close)
+        await self._checkpointed()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._in_thread(partial(_close, connection))
         self._thread.shutdown(wait=True)
 
-    def _checkpoint(self) -> None:
-        with suppress(sqlite3.Error):
-            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    async def _checkpointed(self) -> None:
+        if self._checkpointing is None:
+            return
+        await asyncio.wait({self._checkpointing})
+        done, self._checkpointing = self._checkpointing, None
+        if done.cancelled() or done.exception() is not None:
+            await self.rollback()
 
-    def _close(self) -> None:
-        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        self.connection.close()
-        self._connection = None
+    def _in_transaction(self) -> sqlite3.Connection:
+        """The connection; outside of a transaction each row would be a commit of its own."""
+        if self._connection is None or not self._connection.in_transaction:
+            raise JournalUnavailable("the journal's transaction ended before its commit")
+        return self._connection
 
-    def _write_lazily(self) -> None:
-        """What needs no commit of its own goes along with the next one."""
-        connection = self.connection
+    def _write_along(self, connection: sqlite3.Connection) -> None:
+        """What needs no commit of its own goes along with this one."""
+        self._along = (dict(self.marks), self.rejections[-1][0] if self.rejections else 0)
         if self.marks:
             connection.executemany(
                 "INSERT INTO marks VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET seq = max(seq, excluded.seq)",
                 self.marks.items(),
             )
-            self.marks = {}
         if self.rejections:
             connection.executemany(
                 "INSERT OR REPLACE INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -176,58 +208,90 @@ class SqliteStore:
                     for slot, r in self.rejections
                 ],
             )
-            self.rejections.clear()
+
+    def _written_along(self) -> None:
+        marks, last = self._along
+        for shard, seq in marks.items():
+            if self.marks.get(shard) == seq:
+                del self.marks[shard]
+        while self.rejections and self.rejections[0][0] <= last:
+            self.rejections.popleft()
 
     async def _in_thread(self, call: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    def _forget(self) -> None:
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
+
+def _checkpoint(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def _discard(connection: sqlite3.Connection) -> None:
+    """The lock first: SQLite keeps a closed connection, and its transaction, while a cursor of it lives."""
+    with suppress(sqlite3.Error):
+        connection.rollback()
+    with suppress(sqlite3.Error):
+        connection.close()
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    _discard(connection)
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """The writing connection, with its durability read back."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0, cached_statements=64)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints run on their own, off the acknowledgements
-    connection.execute("PRAGMA cache_size = -65536")
-    connection.execute("PRAGMA secure_delete = ON")
+    try:
+        for pragma in PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        _check_durable(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_durable(connection: sqlite3.Connection, path: Path) -> None:
     mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     if mode != "wal" or connection.execute("PRAGMA synchronous").fetchone()[0] != _FULL:
-        connection.close()
         raise JournalUnusable(f"{path} cannot keep WAL with synchronous FULL (is it on a network file system?)")
-    return connection
 
 
 def prepare(path: Path) -> None:
     """Create the tables or migrate them forward, in one transaction under the write lock."""
+    _check_owner(path)
     connection = connect(path)
     try:
         connection.execute("PRAGMA busy_timeout = 5000")
         connection.execute("BEGIN IMMEDIATE")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        _check_owner(connection, path, version)
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('identity', ?)", (str(uuid4()),))
         connection.execute("COMMIT")
     finally:
+        _discard(connection)
+
+
+def _check_owner(path: Path) -> None:
+    """Read-only, since even choosing WAL would change a file that is not ours."""
+    if not path.exists():
+        return
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    finally:
         connection.close()
-
-
-def _check_owner(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
     if tables and application != APPLICATION_ID:
         raise JournalUnusable(f"{path} is a SQLite file, but not a paymux journal; name another file in [journal] url")
-    if version > VERSION:
+    if version > len(MIGRATIONS):
         raise JournalUnusable(
-            f"{path} was written by a newer paymux (schema {version}, this one knows {VERSION}); install that version"
+            f"{path} was written by a newer paymux (schema {version}, this one knows {len(MIGRATIONS)}); "
+            "install that version"
         )

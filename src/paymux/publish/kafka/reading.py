@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition, errors
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from paymux.errors import BrokerUnavailable
-from paymux.publish.kafka.connection import explain_unreachable, let_go, within
+from paymux.publish.kafka.connection import let_go, within
+from paymux.publish.kafka.topics import partition_counts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from paymux.publish.kafka.connection import KafkaSettings
 
@@ -66,16 +66,11 @@ async def consume(
 
 
 async def _begin(
-    consumer: AIOKafkaConsumer, settings: KafkaSettings, topics: list[str], *, from_beginning: bool
+    consumer: AIOKafkaConsumer, settings: KafkaSettings, topics: Sequence[str], *, from_beginning: bool
 ) -> None:
-    try:
-        await consumer.start()
-    except errors.KafkaConnectionError:
-        raise await explain_unreachable(settings) from None
-    there = await consumer.topics()
-    if missing := [topic for topic in topics if topic not in there]:
-        raise BrokerUnavailable(f"Missing on Kafka: {', '.join(missing)}.", reason="topic_missing")
-    places = [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic)]
+    counts = await partition_counts(settings, topics)
+    await consumer.start()
+    places = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
     offsets = await (consumer.beginning_offsets(places) if from_beginning else consumer.end_offsets(places))
     # No await between assigning and seeking: the consumer's own reset would win now and then.
     consumer.assign(places)

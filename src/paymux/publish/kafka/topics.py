@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ from paymux.publish import Positions
 from paymux.publish.kafka.connection import explain_unreachable, let_go, within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from paymux.publish.kafka.connection import KafkaSettings
 
@@ -61,14 +62,29 @@ class _Topic:
 
 async def check_topics(settings: KafkaSettings) -> TopicReport:
     """Raises BrokerUnavailable: topic_missing, topic_unfit or not_authorized with what to do, or the broker is away."""
-    async with within(settings.start_deadline, "checking the topics"):
+    async with _admin(settings) as admin:
+        return await _check(admin, settings)
+
+
+async def partition_counts(settings: KafkaSettings, topics: Sequence[str]) -> dict[str, int]:
+    """Raises BrokerUnavailable: topic_missing, not_authorized, or the broker is away."""
+    async with _admin(settings) as admin:
+        there = await admin.list_topics()
+        if missing := [topic for topic in topics if topic not in there]:
+            raise BrokerUnavailable(f"Missing on Kafka: {', '.join(missing)}.", reason="topic_missing")
+        return {name: len(topic["partitions"]) for name, topic in (await _described(admin, topics)).items()}
+
+
+@asynccontextmanager
+async def _admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    async with within(settings.start_deadline, "looking at the topics"):
         admin = AIOKafkaAdminClient(**settings.client_arguments())
         try:
             try:
                 await admin.start()
             except errors.KafkaConnectionError:
                 raise await explain_unreachable(settings) from None
-            return await _check(admin, settings)
+            yield admin
         finally:
             await let_go(admin.close())
 
@@ -81,10 +97,7 @@ async def _check(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> TopicRe
     if missing:
         await _create(admin, settings, missing)
     names = [topic.name for topic in wanted]
-    described = {topic["topic"]: topic for topic in await admin.describe_topics(names)}
-    for name, topic in described.items():
-        if topic["error_code"] != errors.NoError.errno:
-            raise errors.for_code(topic["error_code"])(name)
+    described = await _described(admin, names)
     counts = {name: len(described[name]["partitions"]) for name in names}
     _check_counts(counts, settings)
     configs = await _configs(admin, names)
@@ -96,6 +109,14 @@ async def _check(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> TopicRe
         warnings=tuple(_warnings(settings, described, configs)),
         largest_batch=_largest_batch(settings, configs),
     )
+
+
+async def _described(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Any]:
+    described = {topic["topic"]: topic for topic in await admin.describe_topics(list(names))}
+    for name, topic in described.items():
+        if topic["error_code"] != errors.NoError.errno:
+            raise errors.for_code(topic["error_code"])(name)
+    return described
 
 
 def _wanted(settings: KafkaSettings) -> tuple[_Topic, ...]:

@@ -1,0 +1,274 @@
+"""The composition root: settings in, a running gateway out. Nothing else knows who implements what."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Self
+
+from aiohttp import web
+from uuid_utils import uuid7
+
+from paymux.errors import JournalUnavailable
+from paymux.http.connections import Listener, silent
+from paymux.http.private import Inside, application
+from paymux.http.reports import Reports
+from paymux.http.routes import routes
+from paymux.http.webhooks import Limits, Webhooks
+from paymux.lookup import Lookups
+from paymux.provider_api import open_session
+from paymux.providers import BY_NAME
+from paymux.publish import Positions
+from paymux.publish.kafka import KafkaPublisher
+from paymux.relay import Phase, Relay
+from paymux.settings.accounts import build_accounts, refreshed
+from paymux.settings.models import split_address
+from paymux.telemetry import Metrics, logger
+from paymux.wiring.parts import admin_tls, bound, clients, kafka_settings, open_journal, told
+from paymux.wiring.shown import ConnectionReports, Health, LookupReports, Overview, RelayReports, TopicReports
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+    import aiohttp
+
+    from paymux.journal import Journal
+    from paymux.provider import Provider
+    from paymux.publish import Publisher
+    from paymux.settings import Settings
+    from paymux.settings.accounts import AccountSetup, Name
+    from paymux.telemetry import DeliveryLog
+
+BACKLOG: Final = 1024
+LONGEST_TIMER: Final = 86_400.0
+ABANDON_SECONDS: Final = 1.0
+
+# Nothing more is published in these phases, however long one waits.
+_NOT_PUBLISHING: Final = (Phase.WAITING, Phase.STOPPED)
+
+
+class Gateway:
+    """One running paymux. `start` makes it, `stop` ends it; in between `reload` may change its accounts."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        setups: dict[Name, AccountSetup],
+        journal: Journal,
+        session: aiohttp.ClientSession,
+        *,
+        deliveries: DeliveryLog,
+        publisher: Callable[[], Publisher] | None,
+        providers: Mapping[str, Provider],
+    ) -> None:
+        self.settings = settings
+        self.setups = setups
+        self.journal = journal
+        self.metrics = Metrics()
+        self.health = Health(journal)
+        self.address = self.admin_address = ""
+        self._session = session
+        self._providers = providers
+        self._clients = clients(setups, session)
+        self.lookups = Lookups(
+            journal=journal,
+            clients=self._clients,
+            clock=_now,
+            new_id=lambda: str(uuid7()),
+            observe=LookupReports(self.metrics),
+        )
+        self.relay = self._relay(publisher or self._kafka())
+        self.webhooks = self._webhooks(deliveries)
+        self._listener = self._listening()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._expiry: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        settings: Settings,
+        *,
+        deliveries: DeliveryLog,
+        publisher: Callable[[], Publisher] | None = None,
+        providers: Mapping[str, Provider] = BY_NAME,
+    ) -> Self:
+        """Everything that can be wrong with the settings is found before a file or a port is opened.
+
+        `publisher` makes the relay's publishers; None: Kafka's. Raises SettingsError; JournalUnusable; PaymuxError
+        where a port cannot be opened.
+        """
+        setups = build_accounts(settings, providers)
+        kafka_settings(settings.kafka).security.arguments()
+        tls = admin_tls(settings)
+        session = open_session()
+        try:
+            clients(setups, session)
+            journal = await open_journal(settings)
+        except BaseException:
+            await session.close()
+            raise
+        try:
+            gateway = cls(
+                settings, setups, journal, session, deliveries=deliveries, publisher=publisher, providers=providers
+            )
+            await gateway._open_ports(tls)
+        except BaseException:
+            await journal.close()
+            await session.close()
+            raise
+        gateway._run()
+        return gateway
+
+    @property
+    def connections(self) -> int:
+        return len(self._listener.connections)
+
+    # --- parts
+
+    def _webhooks(self, deliveries: DeliveryLog) -> Webhooks:
+        server = self.settings.server
+        return Webhooks(
+            routes=routes(self.setups.values()),
+            journal=self.journal,
+            limits=Limits(
+                body_timeout=server.body_timeout,
+                unverified_rate=server.unverified_rate,
+                trusted_proxies=server.trusted_proxies,
+            ),
+            reports=Reports(journal=self.journal, metrics=self.metrics, deliveries=deliveries, now=_now),
+            is_ready=self.health,
+            asked=self.lookups.wake,
+        )
+
+    def _listening(self) -> Listener:
+        return Listener(
+            self.webhooks,
+            max_connections=self.settings.server.max_connections,
+            keepalive_timeout=self.settings.server.keepalive_timeout,
+            observe=ConnectionReports(self.metrics),
+        )
+
+    def _relay(self, publisher: Callable[[], Publisher]) -> Relay:
+        return Relay(
+            self.journal,
+            publisher,
+            positions=Positions(self.settings.kafka.positions),
+            accept_positions=self.settings.kafka.accept_positions,
+            observer=RelayReports(self.metrics),
+        )
+
+    def _kafka(self) -> Callable[[], Publisher]:
+        kafka, on_topics = kafka_settings(self.settings.kafka), TopicReports()
+        return lambda: KafkaPublisher(kafka, journal=self.journal.identity, shard=0, on_topics=on_topics)
+
+    def _inside(self) -> Inside:
+        overview = Overview(self)
+        host, _ = split_address(self.settings.server.admin_listen)
+        return Inside(
+            journal=self.journal,
+            metrics=self.metrics,
+            tokens=self.settings.admin.tokens,
+            hosts=frozenset({host, *(name.lower() for name in self.settings.admin.hosts)}),
+            refresh=overview.refresh,
+            ready=overview.ready,
+            status=overview.status,
+            accounts=overview.accounts,
+        )
+
+    async def _open_ports(self, tls: ssl.SSLContext | None) -> None:
+        server = self.settings.server
+        public = bound(server.listen)
+        try:
+            private = bound(server.admin_listen)
+        except BaseException:
+            public.close()
+            raise
+        self._private = web.AppRunner(
+            application(self._inside()), access_log=None, auto_decompress=False, logger=silent(), shutdown_timeout=1.0
+        )
+        await self._private.setup()
+        await web.SockSite(self._private, private, ssl_context=tls).start()
+        self._public = await asyncio.get_running_loop().create_server(self._listener, sock=public, backlog=BACKLOG)
+        self.address, self.admin_address = told(public), told(private)
+
+    def _run(self) -> None:
+        self._tasks = [asyncio.create_task(self.relay.run()), asyncio.create_task(self.lookups.run())]
+        self._schedule_expiry()
+
+    # --- changing accounts
+
+    def reload(self, settings: Settings) -> None:
+        """Other accounts and secrets from now on; requests under way keep what they began with.
+
+        Raises SettingsError, and then nothing is changed.
+        """
+        setups = build_accounts(settings, self._providers)
+        found = clients(setups, self._session)
+        self._clients.clear()
+        self._clients.update(found)
+        self._use(setups)
+        self.settings = self.settings.model_copy(update={"accounts": settings.accounts})
+        logger().info("reloaded", accounts=len(setups), restart_needed_for=_changed(self.settings, settings))
+
+    def _use(self, setups: dict[Name, AccountSetup]) -> None:
+        self.setups = setups
+        self.webhooks.routes = routes(setups.values())
+        self._schedule_expiry()
+
+    def _schedule_expiry(self) -> None:
+        """Secrets with `not_after` are let go of at that time (V-15)."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        ends = [end for setup in self.setups.values() if (end := setup.next_expiry(_now())) is not None]
+        if ends:
+            seconds = min((min(ends) - _now()).total_seconds() + 0.001, LONGEST_TIMER)
+            self._expiry = asyncio.get_running_loop().call_later(max(seconds, 0.0), self._expire)
+
+    def _expire(self) -> None:
+        now = _now()
+        self._use({name: refreshed(setup, now) for name, setup in self.setups.items()})
+
+    # --- the end
+
+    async def stop(self) -> None:
+        """Stop accepting, answer what is in flight, relay for a bounded time, let go of the journal."""
+        server = self.settings.server
+        self.webhooks.draining = True
+        await asyncio.sleep(server.drain_delay)
+        self._public.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.webhooks.idle(), server.shutdown_timeout)
+        self._listener.pre_shutdown()
+        await self._listener.shutdown(ABANDON_SECONDS)
+        relay, lookups = self._tasks
+        await _ended(lookups)
+        await self._relayed(server.relay_timeout)
+        await _ended(relay)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        await self._private.cleanup()
+        await self._session.close()
+        await self.journal.close()
+
+    async def _relayed(self, seconds: float) -> None:
+        with suppress(TimeoutError, JournalUnavailable):
+            if self.relay.state.phase not in _NOT_PUBLISHING and (await self.relay.lag()).events:
+                await asyncio.wait_for(self.relay.drained(), seconds)
+
+
+def _changed(old: Settings, new: Settings) -> list[str]:
+    """The sections that a reload does not take over."""
+    names = [name for name in type(old).model_fields if name != "accounts"]
+    return [name for name in names if getattr(old, name) != getattr(new, name)]
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,128 @@
+"""Settings to the parts of a gateway, one function for each."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from paymux.errors import PaymuxError, SettingsError
+from paymux.journal.changes import Rules
+from paymux.journal.memory import MemoryJournal
+from paymux.journal.sqlite import SqliteJournal
+from paymux.lookup import Client
+from paymux.provider_api import ProviderApi, base_url
+from paymux.publish import Positions
+from paymux.publish.kafka import KafkaSettings, Security
+from paymux.records import Topics
+from paymux.settings.models import split_address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import aiohttp
+
+    from paymux.journal import Journal
+    from paymux.settings import Settings
+    from paymux.settings.accounts import AccountSetup, Name
+    from paymux.settings.models import Kafka
+    from paymux.settings.secret import Secret
+
+_BIND_ERRORS: Final = {
+    errno.EADDRINUSE: "another program listens there",
+    errno.EACCES: "this user has no right to (ports below 1024 need one)",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+}
+
+
+def kafka_settings(kafka: Kafka) -> KafkaSettings:
+    """Raises SettingsError, naming the key."""
+    return KafkaSettings(
+        bootstrap_servers=kafka.bootstrap_servers,
+        events_topic=kafka.events_topic,
+        quarantine_topic=kafka.quarantine_topic,
+        checkpoints_topic=kafka.checkpoints_topic,
+        transactional_id_prefix=kafka.transactional_id_prefix,
+        security=Security(
+            protocol=kafka.security_protocol,
+            sasl_mechanism=kafka.sasl_mechanism,
+            sasl_username=kafka.sasl_username,
+            sasl_password=_revealed(kafka.sasl_password),
+            ssl_cafile=kafka.ssl_cafile,
+            ssl_certfile=kafka.ssl_certfile,
+            ssl_keyfile=kafka.ssl_keyfile,
+            ssl_key_password=_revealed(kafka.ssl_key_password),
+            insecure=kafka.insecure,
+        ),
+        request_timeout=kafka.request_timeout,
+        positions=Positions(kafka.positions),
+        create_topics=kafka.create_topics,
+        events_partitions=kafka.events_partitions,
+        replication_factor=kafka.replication_factor,
+        accept_partitions=kafka.accept_partitions,
+    )
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+async def open_journal(settings: Settings) -> Journal:
+    """Raises JournalUnusable with what to do."""
+    rules = Rules(topics=Topics(events=settings.kafka.events_topic, quarantine=settings.kafka.quarantine_topic))
+    path = settings.journal.path
+    return MemoryJournal(rules=rules) if path is None else await SqliteJournal.open(Path(path), rules=rules)
+
+
+def clients(setups: Mapping[Name, AccountSetup], session: aiohttp.ClientSession) -> dict[Name, Client]:
+    """Every account that can be asked about. Raises SettingsError for a key or URL that cannot be used."""
+    found: dict[Name, Client] = {}
+    for name, setup in setups.items():
+        account, key = setup.account, setup.api_key
+        if account.provider.api is None or key is None:
+            continue
+        url = base_url(account.provider.api, account.options, setup.settings.api_url)
+        try:
+            api = ProviderApi(api=account.provider.api, url=url, key=key, session=session, options=account.options)
+        except SettingsError as error:
+            raise SettingsError(f"account {name[0]}/{name[1]}: {error}") from None
+        found[name] = Client(account=account, api=api)
+    return found
+
+
+def admin_tls(settings: Settings) -> ssl.SSLContext | None:
+    certificate, key = settings.admin.tls_certificate, settings.admin.tls_key
+    if certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"admin.tls_certificate: it cannot be used with admin.tls_key: {error}") from None
+    return context
+
+
+def bound(address: str) -> socket.socket:
+    """A socket at `address`, not listening yet."""
+    host, port = split_address(address)
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        found = socket.socket(family, kind, protocol)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.setblocking(False)  # noqa: FBT003  # socket's signature
+        found.bind(place)
+    except socket.gaierror:
+        raise PaymuxError(f"cannot listen on {address}: there is no host of that name") from None
+    except OSError as error:
+        why = _BIND_ERRORS.get(error.errno or 0, error.strerror)
+        raise PaymuxError(f"cannot listen on {address}: {why}") from None
+    return found
+
+
+def told(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

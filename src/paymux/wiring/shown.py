@@ -1,0 +1,196 @@
+"""What a running gateway tells of itself: readiness, status, gauges, and the lines of its workers."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from paymux import __version__
+from paymux.errors import JournalUnavailable
+from paymux.relay import Phase
+from paymux.telemetry import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from paymux.journal import Journal
+    from paymux.publish.kafka import TopicReport
+    from paymux.relay import RelayState
+    from paymux.settings.accounts import AccountSetup
+    from paymux.telemetry import Metrics
+    from paymux.wiring import Gateway
+
+HEALTH_SECONDS: Final = 1.0
+
+_LEVELS: Final = {Phase.STOPPED: "error", Phase.WAITING: "warning"}
+
+
+class Health:
+    """Whether the journal can commit; it is asked at most once a second, however often we are."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._until = 0.0
+        self._healthy = True
+
+    async def __call__(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now >= self._until:
+            self._healthy = await self._ask()
+            self._until = now + HEALTH_SECONDS
+        return self._healthy
+
+    async def _ask(self) -> bool:
+        try:
+            await self._journal.healthy()
+        except JournalUnavailable:
+            return False
+        return True
+
+
+class Overview:
+    """The private listener's pages."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Kafka's absence is a detail: webhooks are taken all the same (P8)."""
+        gateway = self._gateway
+        healthy, draining = await gateway.health(), gateway.webhooks.draining
+        return healthy and not draining, {
+            "journal": healthy,
+            "draining": draining,
+            "relay": await self._relay(),
+        }
+
+    async def status(self) -> dict[str, Any]:
+        gateway = self._gateway
+        return {
+            "version": __version__,
+            "journal": {"identity": gateway.journal.identity, "healthy": await gateway.health()},
+            "relay": await self._relay(),
+            "lookups_waiting": await gateway.journal.lookups_waiting(),
+            "accounts": len(gateway.setups),
+            "in_flight": gateway.webhooks.in_flight,
+            "connections": gateway.connections,
+        }
+
+    def accounts(self) -> list[dict[str, Any]]:
+        return [_account(setup) for _, setup in sorted(self._gateway.setups.items())]
+
+    async def refresh(self) -> None:
+        """Bring the gauges up to date."""
+        gateway, metrics = self._gateway, self._gateway.metrics
+        state = gateway.relay.state
+        with suppress(JournalUnavailable):
+            lag = await gateway.relay.lag()
+            metrics.set("paymux_relay_lag_events", lag.events, str(state.shard))
+            metrics.set("paymux_relay_lag_seconds", lag.seconds, str(state.shard))
+            metrics.set("paymux_lookups_waiting", await gateway.journal.lookups_waiting())
+        for phase in Phase:
+            metrics.set("paymux_relay_phase", float(state.phase is phase), str(state.shard), phase.value)
+        metrics.set("paymux_journal_up", float(await gateway.health()))
+        metrics.set("paymux_accounts", len(gateway.setups))
+        metrics.set("paymux_connections", gateway.connections)
+
+    async def _relay(self) -> dict[str, Any]:
+        state = self._gateway.relay.state
+        facts: dict[str, Any] = {
+            "shard": state.shard,
+            "phase": state.phase,
+            "since": state.since,
+            "position": state.position,
+            "reason": state.reason,
+            "detail": state.detail,
+        }
+        with suppress(JournalUnavailable):
+            lag = await self._gateway.relay.lag()
+            facts |= {"lag_events": lag.events, "lag_seconds": lag.seconds}
+        return facts
+
+
+def _account(setup: AccountSetup) -> dict[str, Any]:
+    provider, name = setup.name
+    now = datetime.now(UTC)
+    return {
+        "provider": provider,
+        "name": name,
+        "proof": setup.proof,
+        "livemode": setup.account.livemode,
+        "has_api_key": setup.api_key is not None,
+        "path": f"/webhooks/{provider}/{name}",
+        "secrets": [
+            {"from": secret.origin, "not_after": secret.not_after, "expired": secret.expired(now)}
+            for secret in setup.settings.secrets
+        ],
+    }
+
+
+class RelayReports:
+    """The relay's observer: metrics, and a line where its state changes."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._last: tuple[Phase, str | None] | None = None
+
+    def entered(self, state: RelayState) -> None:
+        now = (state.phase, state.reason)
+        if now == self._last or state.phase is Phase.STARTING:
+            return
+        self._last = now
+        facts = {"shard": state.shard, "position": state.position, "reason": state.reason, "detail": state.detail}
+        getattr(logger(), _LEVELS.get(state.phase, "info"))(f"relay_{state.phase}", **facts)
+
+    def published(self, *, shard: int, events: int, seconds: float) -> None:
+        self._metrics.count("paymux_published", str(shard), by=events)
+        self._metrics.observe("paymux_publish_seconds", seconds)
+
+
+class TopicReports:
+    """What was found of the topics, once each."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, report: TopicReport) -> None:
+        if report.created:
+            logger().info("topics_created", topics=", ".join(report.created))
+        for warning in report.warnings:
+            if warning not in self._said:
+                self._said.add(warning)
+                logger().warning("topics", detail=warning)
+
+
+class LookupReports:
+    """The lookups' observer."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __call__(self, name: str, labels: Mapping[str, str]) -> None:
+        provider, account = labels.get("provider", ""), labels.get("account", "")
+        outcome = labels.get("outcome") or labels.get("reason") or labels.get("error", "")
+        self._metrics.count("paymux_lookups", provider, name.removeprefix("lookup_"), outcome)
+        level = "info" if name == "lookup_answered" else "warning"
+        getattr(logger(), level)(name, provider=provider, account=account, outcome=outcome)
+
+
+class ConnectionReports:
+    """The public listener's observer."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __call__(self, what: str) -> None:
+        counter, labels = _CONNECTIONS[what]
+        self._metrics.count(counter, *labels)
+
+
+_CONNECTIONS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "bad_request": ("paymux_bad_requests", ()),
+    "refused_connection": ("paymux_refused_connections", ()),
+    "internal_error": ("paymux_internal_errors", ("connection",)),
+}

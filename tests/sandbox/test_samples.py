@@ -1,0 +1,44 @@
+"""The shelf of samples, as tests, `paymux send` and `paymux dev` take from it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from paymux.providers import ALL
+from paymux.sandbox import samples
+
+
+@pytest.mark.parametrize("provider", [provider.name for provider in ALL])
+def test_every_sample_is_a_whole_payload(provider):
+    """A JSON object, in order of name and variant, each under a label of its own."""
+    for found in (samples.webhooks(provider), samples.answers(provider)):
+        assert found
+        assert all(isinstance(json.loads(sample.body), dict) for sample in found)
+        assert [(sample.name, sample.variant) for sample in found] == sorted((s.name, s.variant) for s in found)
+        assert len({sample.label for sample in found}) == len(found)
+
+
+def test_a_sample_by_its_event_type():
+    """The plain one, or the variant that is asked for."""
+    plain = samples.webhook("flowlix", "payment.succeeded")
+    variant = samples.webhook("flowlix", "payment.succeeded", "resent")
+
+    assert (plain.label, variant.label) == ("payment.succeeded", "payment.succeeded--resent")
+    assert json.loads(plain.body)["type"] == json.loads(variant.body)["type"] == "payment.succeeded"
+    assert plain.body != variant.body
+
+
+@pytest.mark.parametrize("wanted", ["payment.exploded", "", "../api/payment", "payment.succeeded--resent"])
+def test_a_sample_that_is_not_there(wanted):
+    """The error says which ones are: a name never becomes a path."""
+    with pytest.raises(LookupError, match=r"there are: .*payment\.succeeded"):
+        samples.webhook("flowlix", wanted)
+
+
+def test_a_provider_without_samples():
+    """None, and an error that says so."""
+    assert samples.webhooks("acmepay") == samples.answers("acmepay") == ()
+    with pytest.raises(LookupError, match="there are: none"):
+        samples.webhook("acmepay", "payment.succeeded")

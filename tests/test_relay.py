@@ -1,0 +1,495 @@
+"""The relay: one loop, one way to recover, and its reasons to stop; the last tests on Apache Kafka, with kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from paymux.errors import BrokerUnavailable, JournalUnavailable, RelayStopped
+from paymux.publish import Positions
+from paymux.publish.kafka import KafkaPublisher, KafkaSettings
+from paymux.publish.memory import Fault, MemoryLog, MemoryPublisher
+from paymux.relay import INSTRUCTIONS, Phase, Relay, _Backoff
+from tests.outboxes import JOURNAL, STARTED, ListOutbox, event, rows
+from tests.publish.worlds import read_committed
+
+OTHER_JOURNAL = "0199c0de-0000-7000-8000-000000000002"
+ROOT = Path(__file__).parents[1]
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.states = []
+        self.transactions = []
+
+    def entered(self, state) -> None:
+        self.states.append(state)
+
+    def published(self, *, shard, events, seconds) -> None:
+        self.transactions.append(events)
+
+
+def relay_of(outbox, log, **options) -> Relay:
+    prefix = options.pop("prefix", "paymux")
+    accept_partitions = options.pop("accept_partitions", None)
+
+    def publisher() -> MemoryPublisher:
+        return MemoryPublisher(
+            log, journal=outbox.identity, shard=0, prefix=prefix, accept_partitions=accept_partitions
+        )
+
+    return Relay(outbox, publisher, **options)
+
+
+@asynccontextmanager
+async def running(relay):
+    task = asyncio.create_task(relay.run())
+    try:
+        yield relay
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def drain(relay, seconds: float = 10) -> Relay:
+    """Run it until everything is published."""
+    async with running(relay), asyncio.timeout(seconds):
+        await relay.drained()
+    return relay
+
+
+async def stopped(relay):
+    """Run it until it stops itself, and how it explains that."""
+    await asyncio.wait_for(relay.run(), 5)
+    assert relay.state.phase is Phase.STOPPED
+    return relay.state
+
+
+def numbers(log) -> list[int]:
+    return sorted(orjson.loads(record.value)["number"] for _, record in log.committed(log.events_topic))
+
+
+def assert_in_order(pairs) -> None:
+    """Each key's numbers rise."""
+    last = defaultdict(int)
+    for key, value in pairs:
+        number = orjson.loads(value)["number"]
+        assert number > last[key], f"{key} {number} after {last[key]}"
+        last[key] = number
+
+
+async def test_everything_once_and_in_order():
+    """All rows arrive, once, each key's in order, and the mark follows."""
+    log, outbox = MemoryLog(), ListOutbox(rows(1234))
+    relay = await drain(relay_of(outbox, log))
+    assert numbers(log) == list(range(1, 1235))
+    assert_in_order((r.key, r.value) for _, r in log.committed(log.events_topic))
+    assert relay.state.position == 1234
+    assert outbox.marked == 1234
+
+
+async def test_rows_that_come_later():
+    """A row appended while the relay waits is published at once, not at the next poll."""
+    log, outbox = MemoryLog(), ListOutbox(rows(1))
+    async with running(relay_of(outbox, log)) as relay:
+        await relay.drained()
+        await asyncio.sleep(0.05)
+        began = asyncio.get_running_loop().time()
+        outbox.append(rows(2, first=2))
+        await relay.drained()
+        assert asyncio.get_running_loop().time() - began < 0.5
+    assert numbers(log) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+@pytest.mark.parametrize("lazy", [True, False], ids=["mark lags", "mark keeps up"])
+async def test_connection_lost_at_any_step(fault, lazy):
+    """Wherever a transaction breaks, the relay starts over by itself and there is one copy of each event."""
+    log, outbox = MemoryLog(), ListOutbox(rows(25), lazy=lazy)
+    watcher = Watcher()
+    relay = relay_of(outbox, log, batch_rows=10, observer=watcher)
+    async with running(relay), asyncio.timeout(5):
+        if fault is not Fault.START:
+            await relay.drained()
+        log.fault = fault
+        outbox.append(rows(25, first=26))
+        await relay.drained()
+    assert numbers(log) == list(range(1, 51))
+    assert log.fault is None
+    assert [s.reason for s in watcher.states if s.phase is Phase.WAITING] == ["broker_unavailable"]
+
+
+async def test_restart_with_a_mark_far_behind():
+    """The checkpoint is the truth: a mark that was never written causes no second copy."""
+    log = MemoryLog()
+    await drain(relay_of(ListOutbox(rows(40), lazy=True), log))
+    await drain(relay_of(ListOutbox(rows(45), lazy=True), log))
+    assert numbers(log) == list(range(1, 46))
+
+
+async def test_mark_ahead_of_the_checkpoint():
+    """The position never goes behind the journal's own mark, also where Kafka lost its newest checkpoint."""
+    log, outbox = MemoryLog(), ListOutbox(rows(10))
+    await drain(relay_of(outbox, log, batch_rows=5))
+    log.checkpoints.pop()
+    outbox.append(rows(5, first=11))
+    await drain(relay_of(outbox, log))
+    assert numbers(log) == list(range(1, 16))
+
+
+async def test_two_relays_of_one_shard():
+    """They fence each other, slowly, and still every event arrives once."""
+    log, outbox = MemoryLog(), ListOutbox(rows(50), lazy=True)
+    first, second = Watcher(), Watcher()
+    one, two = relay_of(outbox, log, observer=first), relay_of(outbox, log, observer=second)
+    async with running(one), running(two), asyncio.timeout(20):
+        for start in range(51, 91, 10):
+            outbox.append(rows(10, first=start))
+            await asyncio.sleep(0.4)
+        while len(numbers(log)) < 90:
+            await asyncio.sleep(0.05)
+    assert numbers(log) == list(range(1, 91))
+    starts = [s for s in first.states + second.states if s.phase is Phase.STARTING]
+    assert 2 < len(starts) < 12
+
+
+class FailingOutbox(ListOutbox):
+    """Fails to read twice, then works."""
+
+    def __init__(self, content, error) -> None:
+        super().__init__(content)
+        self.errors = [error, error]
+
+    async def read(self, shard, after, limit):
+        if self.errors:
+            raise self.errors.pop()
+        return await super().read(shard, after, limit)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(JournalUnavailable("disk full"), "journal_unavailable"), (KeyError("unforeseen"), "internal_error")],
+)
+async def test_journal_that_fails(error, reason):
+    """Whatever goes wrong is doubt: wait, start over, and say what it was."""
+    log, watcher = MemoryLog(), Watcher()
+    await drain(relay_of(FailingOutbox(rows(3), error), log, observer=watcher))
+    assert numbers(log) == [1, 2, 3]
+    waiting = [s for s in watcher.states if s.phase is Phase.WAITING]
+    assert [s.reason for s in waiting] == [reason] * 2
+    assert waiting[0].detail == str(error)
+
+
+# Reasons to stop
+
+
+async def test_restored_journal():
+    """A checkpoint beyond the journal's end stops the relay: going on would skip what comes next under those numbers."""
+    log = MemoryLog()
+    await drain(relay_of(ListOutbox(rows(10)), log))
+    state = await stopped(relay_of(ListOutbox(rows(6), mark=5), log))
+    assert state.reason == "journal_restored"
+    assert f'accept_positions = ["{JOURNAL}/0/10"]' in state.detail
+    assert len(numbers(log)) == 10
+
+
+async def test_restored_journal_that_grew_again():
+    """Another event at the checkpoint's place stops the relay, although the numbers fit."""
+    log = MemoryLog()
+    await drain(relay_of(ListOutbox(rows(10)), log))
+    regrown = rows(6) + [replace(row, record=event(row.seq, journal=OTHER_JOURNAL)) for row in rows(20) if row.seq > 6]
+    state = await stopped(relay_of(ListOutbox(regrown, mark=5), log))
+    assert state.reason == "journal_restored"
+    assert event(10).event_id in state.detail
+    assert len(numbers(log)) == 10
+
+
+async def test_restored_journal_accepted():
+    """With the operator's word for this one checkpoint, all after the mark is published, and the next start is normal."""
+    log = MemoryLog()
+    await drain(relay_of(ListOutbox(rows(10)), log))
+    copy = ListOutbox(rows(6), mark=5)
+    await drain(relay_of(copy, log, accept_positions=[f"{JOURNAL}/0/10"]))
+    assert numbers(log) == sorted([*range(1, 11), 6])
+    copy.append(rows(1, first=7))
+    await drain(relay_of(copy, log))
+    assert numbers(log) == sorted([*range(1, 11), 6, 7])
+
+
+async def test_journal_swapped():
+    """A journal file that was deleted or exchanged does not publish everything again."""
+    log = MemoryLog()
+    await drain(relay_of(ListOutbox(rows(10)), log))
+    fresh = ListOutbox(rows(3, journal=OTHER_JOURNAL), identity=OTHER_JOURNAL)
+    state = await stopped(relay_of(fresh, log))
+    assert state.reason == "journal_swapped"
+    assert JOURNAL in state.detail
+    assert OTHER_JOURNAL in state.detail
+    assert "transactional_id_prefix" in state.detail
+    assert len(numbers(log)) == 10
+
+
+async def test_journal_swapped_and_accepted():
+    """The operator's word names the old journal's checkpoint; the new journal then starts from its own mark."""
+    log = MemoryLog()
+    await drain(relay_of(ListOutbox(rows(10)), log))
+    fresh = ListOutbox(rows(3, journal=OTHER_JOURNAL), identity=OTHER_JOURNAL)
+    await drain(relay_of(fresh, log, accept_positions=[f"{JOURNAL}/0/10"]))
+    assert len(numbers(log)) == 13
+    state = await stopped(relay_of(ListOutbox(rows(10)), log, accept_positions=[f"{JOURNAL}/0/10"]))
+    assert state.reason == "journal_swapped"  # the word was for one case only
+
+
+async def test_whole_copy_under_a_new_identity():
+    """A journal restored whole, accepted, goes on exactly at the checkpoint: it holds that event at that place."""
+    log = MemoryLog()
+    await drain(relay_of(ListOutbox(rows(10), lazy=True), log))
+    copy = ListOutbox(rows(12), identity=OTHER_JOURNAL, mark=2)
+    await drain(relay_of(copy, log, accept_positions=[f"{JOURNAL}/0/10"]))
+    assert numbers(log) == list(range(1, 13))
+
+
+async def test_installation_with_a_prefix_of_its_own():
+    """Another journal beside ours, under another prefix, stops nobody."""
+    log = MemoryLog()
+    await drain(relay_of(ListOutbox(rows(2)), log))
+    await drain(relay_of(ListOutbox(rows(3, journal=OTHER_JOURNAL), identity=OTHER_JOURNAL), log, prefix="other"))
+    assert len(numbers(log)) == 5
+
+
+async def test_emptied_checkpoints():
+    """A mark without any checkpoint stops the relay instead of publishing everything again."""
+    log, outbox = MemoryLog(), ListOutbox(rows(10))
+    await drain(relay_of(outbox, log))
+    log.checkpoints.clear()
+    state = await stopped(relay_of(outbox, log))
+    assert state.reason == "checkpoint_missing"
+    assert f'accept_positions = ["{JOURNAL}/0/10"]' in state.detail
+    outbox.append(rows(2, first=11))
+    await drain(relay_of(outbox, log, accept_positions=[f"{JOURNAL}/0/10"]))
+    assert numbers(log) == list(range(1, 13))
+
+
+async def test_published_rows_may_be_pruned():
+    """A journal that forgot published rows fits its checkpoint all the same."""
+    log, outbox = MemoryLog(), ListOutbox(rows(10))
+    await drain(relay_of(outbox, log))
+    outbox.rows = {seq: row for seq, row in outbox.rows.items() if seq > 10}
+    outbox.append(rows(2, first=11))
+    await drain(relay_of(outbox, log))
+    assert numbers(log) == list(range(1, 13))
+
+
+async def test_unpublished_rows_gone():
+    """A hole after the position stops the relay: those events would be lost silently."""
+    log, outbox = MemoryLog(), ListOutbox(rows(3))
+    await drain(relay_of(outbox, log))
+    outbox.append(rows(2, first=5))
+    state = await stopped(relay_of(outbox, log))
+    assert state.reason == "rows_missing"
+    assert "4" in state.detail
+
+
+async def test_partitions_grown():
+    """It stops in the middle of its work, and goes on with the count that the operator accepted."""
+    log, outbox = MemoryLog(partitions=4), ListOutbox(rows(3))
+    relay = relay_of(outbox, log)
+    task = asyncio.create_task(relay.run())
+    await relay.drained()
+    log.partitions = 6
+    outbox.append(rows(2, first=4))
+    await asyncio.wait_for(task, 5)
+    assert relay.state.reason == "partitions_changed"
+    assert "accept_partitions" in relay.state.detail
+    assert (await stopped(relay_of(outbox, log))).reason == "partitions_changed"
+    await drain(relay_of(outbox, log, accept_partitions=6))
+    assert numbers(log) == [1, 2, 3, 4, 5]
+
+
+async def test_record_refused():
+    """A broker that takes less than it did stops the relay loudly, with what to raise; nothing is skipped."""
+    log, outbox = MemoryLog(max_message_bytes=100), ListOutbox(rows(3))
+    state = await stopped(relay_of(outbox, log))
+    assert state.reason == "record_refused"
+    assert "max.message.bytes" in state.detail
+    assert outbox.marked == 0
+    assert numbers(log) == []
+
+
+def test_every_reason_says_what_to_do():
+    """Each reason to stop that errors.py names has instructions."""
+    named = RelayStopped.__doc__.split("Reasons:")[1].replace(".", "").split(",")
+    assert {name.strip() for name in named} - {"not_authorized"} <= set(INSTRUCTIONS)
+
+
+# Without transactions
+
+
+async def test_positions_of_the_journal():
+    """On a broker without real transactions the mark is the position, and no checkpoint is asked for."""
+    log = MemoryLog()
+    outbox = ListOutbox(rows(10), mark=4)
+    await drain(relay_of(outbox, log, positions=Positions.JOURNAL))
+    assert numbers(log) == list(range(5, 11))
+    log.checkpoints.clear()
+    outbox.append(rows(1, first=11))
+    await drain(relay_of(outbox, log, positions=Positions.JOURNAL))
+    assert numbers(log) == list(range(5, 12))
+
+
+# What it tells
+
+
+async def test_states_and_transactions_are_told():
+    """An observer hears each phase, and each transaction with its size."""
+    log, watcher = MemoryLog(), Watcher()
+    await drain(relay_of(ListOutbox(rows(25)), log, batch_rows=10, observer=watcher))
+    assert [s.phase for s in watcher.states] == [Phase.STARTING, Phase.RUNNING]
+    assert watcher.transactions == [10, 10, 5]
+
+
+async def test_batches_are_bounded_in_bytes(monkeypatch):
+    """A transaction takes as many rows as fit, and one that fits nowhere goes alone."""
+    monkeypatch.setattr("paymux.relay.BATCH_BYTES", 1000)
+    content = [
+        replace(row, record=replace(row.record, value=orjson.dumps({"number": row.seq, "pad": "x" * 300})))
+        for row in rows(7)
+    ]
+    content[3] = replace(
+        content[3], record=replace(content[3].record, value=orjson.dumps({"number": 4, "pad": "x" * 5000}))
+    )
+    log, watcher = MemoryLog(), Watcher()
+    await drain(relay_of(ListOutbox(content), log, observer=watcher))
+    assert watcher.transactions == [2, 1, 1, 2, 1]
+    assert numbers(log) == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_lag():
+    """Events and age of the oldest, also before the position is known; nothing once all is published."""
+    log, outbox = MemoryLog(fault=Fault.START), ListOutbox(rows(10), mark=4)
+    relay = relay_of(outbox, log, now=lambda: STARTED + timedelta(seconds=90), positions=Positions.JOURNAL)
+    lag = await relay.lag()
+    assert (lag.events, lag.seconds) == (6, 90.0)
+    await drain(relay)
+    lag = await relay.lag()
+    assert (lag.events, lag.seconds) == (0, 0.0)
+
+
+def test_backoff_grows_and_comes_back():
+    """0.1 s, doubled, never beyond 15 s; a transaction that worked resets it."""
+    backoff = _Backoff()
+    delays = [backoff.after("broker_unavailable") for _ in range(12)]
+    assert 0.05 <= delays[0] <= 0.1
+    assert delays[4] > delays[0]
+    assert 7.5 <= delays[-1] <= 15
+    backoff.started()
+    backoff.published()
+    assert backoff.after("broker_unavailable") <= 0.1
+
+
+def test_backoff_of_the_fenced():
+    """Being fenced again and again waits longer each time, although something was published in between."""
+    backoff = _Backoff()
+    delays = []
+    for _ in range(6):
+        backoff.started()
+        backoff.published()
+        delays.append(backoff.after("fenced"))
+    assert delays[0] >= 0.5
+    assert delays[-1] >= 7.5
+
+
+# On Apache Kafka
+
+
+def kafka_settings(kafka, **options) -> KafkaSettings:
+    mark = uuid4().hex[:8]
+    return KafkaSettings(
+        bootstrap_servers=kafka.bootstrap_servers,
+        events_topic=f"events-{mark}",
+        quarantine_topic=f"quarantine-{mark}",
+        checkpoints_topic=f"checkpoints-{mark}",
+        **options,
+    )
+
+
+async def seen_from_outside(settings) -> list[tuple[bytes, bytes]]:
+    """Another client library's view: (key, value)."""
+    seen = await asyncio.to_thread(read_committed, settings.bootstrap_servers, settings.events_topic)
+    return [(key, value) for _, key, value in seen]
+
+
+def assert_exactly_once(seen, count: int) -> None:
+    assert sorted(orjson.loads(value)["number"] for _, value in seen) == list(range(1, count + 1))
+    assert_in_order(seen)
+
+
+@pytest.mark.kafka
+async def test_broker_killed_in_the_middle_of_a_drain(kafka):
+    """kill -9 of the broker and a restart: nothing lost, nothing twice, each key in order, with nobody's help."""
+    settings = kafka_settings(kafka, request_timeout=2.0)
+    outbox, watcher = ListOutbox(rows(6000, topic=settings.events_topic), lazy=True), Watcher()
+    relay = Relay(outbox, lambda: KafkaPublisher(settings, journal=JOURNAL, shard=0), observer=watcher, batch_rows=50)
+    async with running(relay), asyncio.timeout(60):
+        while (relay.state.position or 0) < 1000:
+            await asyncio.sleep(0.005)
+        await asyncio.to_thread(kafka.broker.kill)
+        assert relay.state.position < 6000
+        await asyncio.sleep(1)
+        await asyncio.to_thread(kafka.broker.start)
+        await relay.drained()
+    assert Phase.WAITING in {state.phase for state in watcher.states}
+    assert_exactly_once(await seen_from_outside(settings), 6000)
+
+
+@pytest.mark.kafka
+async def test_relay_killed_again_and_again(kafka):
+    """kill -9 of the relay's process at random moments, with a mark that was never written: still exactly once."""
+    settings = kafka_settings(kafka)
+    topics = (settings.events_topic, settings.quarantine_topic, settings.checkpoints_topic)
+    command = (sys.executable, "-m", "tests.relaying", settings.bootstrap_servers, *topics, "8000")
+    chance, kills = random.Random(7), 0
+    async with asyncio.timeout(100):
+        while True:
+            process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+            try:
+                # Later each time, so that it gets to the end.
+                code = await asyncio.wait_for(process.wait(), 0.8 + chance.uniform(0, 0.3) + 0.1 * kills)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+                kills += 1
+            else:
+                assert code == 0
+                break
+    assert kills >= 3
+    assert_exactly_once(await seen_from_outside(settings), 8000)
+
+
+@pytest.mark.kafka
+async def test_broker_that_comes_later(kafka):
+    """A relay started without a broker waits, says why, and publishes when there is one."""
+    settings = kafka_settings(kafka, request_timeout=1.0)
+    away = replace(settings, bootstrap_servers="127.0.0.1:1")
+    current = away
+
+    outbox, watcher = ListOutbox(rows(20, topic=settings.events_topic)), Watcher()
+    relay = Relay(outbox, lambda: KafkaPublisher(current, journal=JOURNAL, shard=0), observer=watcher)
+    async with running(relay), asyncio.timeout(30):
+        while relay.state.phase is not Phase.WAITING:
+            await asyncio.sleep(0.01)
+        assert relay.state.reason == BrokerUnavailable.reason
+        assert "127.0.0.1:1" in relay.state.detail
+        current = settings
+        await relay.drained()
+    assert_exactly_once(await seen_from_outside(settings), 20)

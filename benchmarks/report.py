@@ -77,13 +77,14 @@ def show(report: Report, *, as_json: bool) -> None:
         sys.exit(1)
 
 
-def arguments(about: str | None, *, rounds: int, seconds: float) -> argparse.ArgumentParser:
+def arguments(about: str | None, *, rounds: int, seconds: float | None = None) -> argparse.ArgumentParser:
     """The arguments that every benchmark takes."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--rounds", type=int, default=rounds, help="turns of yardstick and paymux (default %(default)s)"
     )
-    parser.add_argument("--seconds", type=float, default=seconds, help="of each measurement (default %(default)s)")
+    if seconds is not None:
+        parser.add_argument("--seconds", type=float, default=seconds, help="of each measurement (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     return parser
 

@@ -164,7 +164,7 @@ def one_event() -> Subject:
 def decisions() -> Subject:
     """Entries that were translated before; nothing is written, so each commit finds payments nobody has heard of."""
     mine, deliveries = payment_intents(SMALL_COMMIT)
-    entries = [_entry(mine, signatures.verify(delivery, mine.checks)) for delivery in deliveries]
+    entries = [entry(mine, signatures.verify(delivery, mine.checks)) for delivery in deliveries]
     store, rules = MemoryStore(), Rules(topics=Topics())
 
     def once() -> None:
@@ -175,7 +175,7 @@ def decisions() -> Subject:
     return Subject(name="stripe PaymentIntent: decide", deliveries=deliveries, once=once)
 
 
-def _entry(mine: Account, verified: Verified) -> Entry:
+def entry(mine: Account, verified: Verified) -> Entry:
     return Entry(account=mine, verified=verified, items=translate(mine, verified))
 
 

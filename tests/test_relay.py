@@ -35,7 +35,7 @@ class Watcher:
     def entered(self, state) -> None:
         self.states.append(state)
 
-    def published(self, *, shard, events, seconds) -> None:
+    def published(self, *, shard, events, seconds) -> None:  # noqa: ARG002  # the observer's signature
         self.transactions.append(events)
 
 

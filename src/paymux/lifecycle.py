@@ -7,7 +7,6 @@ ends in the same state. Only the transitions and the sequence tell in which orde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +29,8 @@ from paymux.money import Money
 from paymux.provider import FINAL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from paymux.canonical import Block, RefundState
     from paymux.provider import Transitions
     from paymux.statement import Fact, Statement

@@ -151,7 +151,7 @@ def _event(
     account, delivery, item = spoken.account, spoken.verified.delivery, spoken.item
     block = spoken.statement.block
     provider = account.provider
-    data = {
+    data: dict[str, Any] = {
         "provider": provider.name,
         "account": account.name,
         "livemode": item.livemode,

@@ -10,6 +10,7 @@ import platform
 import sys
 from bisect import bisect_left
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -134,7 +135,8 @@ class _Captured(logging.Handler):
         level = record.levelname.lower() if record.levelname.lower() in LEVELS else "error"
         error = record.exc_info[1] if record.exc_info else None
         facts = {"error": type(error).__name__, "at": place(error)} if error else {}
-        getattr(logger(), level)(record.getMessage(), logger=record.name, **facts)
+        with suppress(ValueError):  # the stream is closed: the process ends
+            getattr(logger(), level)(record.getMessage(), logger=record.name, **facts)
 
 
 def _capture_stdlib(level: str) -> None:

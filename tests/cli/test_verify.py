@@ -220,6 +220,9 @@ class TestRequests:
             a_request(options=[]),
             a_request(options={"colour": "red"}),
             a_request(options={"tolerance": "soon"}),
+            a_request(provider="flowlix", options={"secret_encoding": "base46"}),
+            a_request(provider="flexportal", options={"static_header": "X", "hmac_header": "Y"}),
+            a_request(provider="flexportal", options={"hmac_header": "X", "hmac_algorithm": "md5"}),
             a_request(received_at="soon"),
             a_request(received_at=True),
             a_request(received_at=1e300),
@@ -227,7 +230,8 @@ class TestRequests:
             a_request(url=7),
             a_request(url="http://[::1"),
             a_request(method=7),
-            a_request(unknown=1),
+            a_request(recieved_at=1),
+            a_request(header={}),
             '{"provider": "\\ud800"}',
         ],
     )
@@ -238,6 +242,13 @@ class TestRequests:
         assert list(results[0]) == ["error"]
         assert isinstance(results[0]["error"], str)
         assert results[1] == {"verified": True, "secret": 0}
+
+    def test_keys_of_the_callers_own_and_nulls(self):
+        """A name for the line or a null do not matter."""
+        told = a_request(
+            name="first", url=None, method=None, received_at=None, body_base64=None, options={"tolerance": None}
+        )
+        assert requests(told) == (0, [{"verified": True, "secret": 0}])
 
     def test_no_secret_is_ever_printed(self):
         """Neither a result nor an error holds one."""

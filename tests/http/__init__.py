@@ -1,0 +1,1 @@
+# noqa: A005  # within tests, not beside the standard library

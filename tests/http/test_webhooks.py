@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import resource
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from paymux.delivery import Proof
 from paymux.journal.sqlite import SqliteJournal
-from paymux.settings.models import NetworkField
 from tests.http.world import BODY, PATH, SECRET, STRIPE, request, routes_of, running, signature
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from paymux.delivery import Delivery
 
@@ -72,7 +73,7 @@ async def test_a_body_that_is_no_json_but_signed_is_acknowledged_and_quarantined
 
 
 BAD_SIGNATURES = {
-    "signature_missing": lambda: {},
+    "signature_missing": dict,
     "signature_malformed": lambda: {"stripe_signature": "t=1"},
     "signature_mismatch": lambda: {"stripe_signature": signature(BODY, OTHER_SECRET)},
     "too_old": lambda: {"stripe_signature": signature(BODY, at=0)},
@@ -132,7 +133,6 @@ UNKNOWN = [
     "/webhooks/stripe/ACME",
     "/webhooks//acme",
     "/",
-    "*",
 ]
 
 
@@ -171,7 +171,7 @@ async def test_an_account_with_a_path_token_answers_to_it_only():
     assert [(delivery.path, delivery.path_token) for delivery in kept] == [(PATH, None)]
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_other_methods_are_405(method):
     """None of the providers needs another one than POST."""
     async with running() as world:
@@ -240,7 +240,9 @@ async def test_a_hint_asks_for_a_lookup_and_publishes_nothing():
     assert got.status == 200
 
 
-@pytest.mark.parametrize("body", [b"{}", b"junk", b'{"event": "payment.succeeded", "data": {}}', b'{"event": "new.word"}'])
+@pytest.mark.parametrize(
+    "body", [b"{}", b"junk", b'{"event": "payment.succeeded", "data": {}}', b'{"event": "new.word"}']
+)
 async def test_a_hint_that_names_nothing_is_rejected_and_not_quarantined(body):
     """A stranger's words do not reach the quarantine topic."""
     async with running(HINTED) as world:
@@ -282,19 +284,29 @@ async def test_a_trusted_proxy_says_where_it_came_from():
         assert (await world.deliver(x_forwarded_for="203.0.113.7")).status == 401
 
 
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """The kernel refuses every write beyond it, as a full disk does; Python ignores the signal that comes along."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 async def test_a_full_disk_is_503_with_retry_after_and_recovers(tmp_path: Path):
     """P8: never 2xx, never 4xx; the same delivery is taken once there is room."""
     journal = await SqliteJournal.open(tmp_path / "journal.db")
     async with running(journal=journal) as world:
         assert (await world.deliver()).status == 200
-        pages = journal._store.connection.execute("PRAGMA page_count").fetchone()[0]
-        journal._store.connection.execute(f"PRAGMA max_page_count = {pages}")
-        filling = [BODY.replace(b'"evt_', b'"evt_%d' % n) + b" " * 20_000 for n in range(10)]
-        answers = [await world.deliver(body) for body in filling]
-        journal._store.connection.execute("PRAGMA max_page_count = 1000000")
+        with files_no_larger_than((tmp_path / "journal.db-wal").stat().st_size + 100_000):
+            filling = [BODY.replace(b'"evt_', b'"evt_%d' % n) + b" " * 20_000 for n in range(10)]
+            answers = [await world.deliver(body) for body in filling]
         again = await world.deliver(filling[-1])
-    assert (answers[-1].status, answers[-1].headers["retry-after"]) == (503, "5")
-    assert {got.status for got in answers} <= {200, 503}
+        assert 'paymux_deliveries_total{outcome="unavailable",provider="stripe"}' in world.metrics.render().decode()
+    assert (answers[-1].status, answers[-1].headers.get("retry-after")) == (503, "5")
+    assert {got.status for got in answers} == {200, 503}
     assert again.status == 200
 
 
@@ -308,7 +320,7 @@ class Broken:
     def key(self, secret: str) -> bytes:
         return secret.encode()
 
-    def verify(self, delivery: Delivery, keys: Sequence[bytes]) -> int:
+    def verify(self, delivery: Delivery, keys: Sequence[bytes]) -> int:  # noqa: ARG002  # the protocol's
         raise KeyError(delivery.body)
 
 
@@ -330,19 +342,22 @@ async def test_one_wide_line_tells_everything_about_a_delivery(capsys):
     async with running() as world:
         await world.deliver()
     (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"delivery"' in line]
-    assert line.items() >= {
-        "event": "delivery",
-        "level": "info",
-        "provider": "stripe",
-        "account": "acme",
-        "outcome": "events",
-        "event_type": "payment_intent.succeeded",
-        "proof": "signature",
-        "secret": 0,
-        "bytes": len(BODY),
-        "address": "127.0.0.1",
-        "events": 1,
-    }.items()
+    assert (
+        line.items()
+        >= {
+            "event": "delivery",
+            "level": "info",
+            "provider": "stripe",
+            "account": "acme",
+            "outcome": "events",
+            "event_type": "payment_intent.succeeded",
+            "proof": "signature",
+            "secret": 0,
+            "bytes": len(BODY),
+            "address": "127.0.0.1",
+            "events": 1,
+        }.items()
+    )
     assert line["append_ms"] >= 0
 
 
@@ -359,10 +374,3 @@ async def test_routes_may_change_while_a_request_is_under_way():
         writer.close()
         assert (await world.deliver(secret=SECRET)).status == 401
         assert (await world.deliver(secret=OTHER_SECRET)).status == 200
-
-
-def test_networks_are_read_strictly():
-    """A network with host bits is a mistake, not a guess."""
-    assert NetworkField is not None
-    with pytest.raises(Exception, match="host bits"):
-        routes_of(STRIPE | {"allow_from": ["203.0.113.1/24"]})

@@ -7,8 +7,23 @@ from paymux.journal.sqlite import SqliteJournal
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def journal(request, tmp_path):
+async def make_journal(request, tmp_path):
+    """Opens empty journals of each implementation, and closes them."""
+    made = []
+
+    async def make(**options):
+        if request.param == "memory":
+            made.append(MemoryJournal(**options))
+        else:
+            made.append(await SqliteJournal.open(tmp_path / f"paymux-{len(made)}.db", **options))
+        return made[-1]
+
+    yield make
+    for journal in made:
+        await journal.close()
+
+
+@pytest.fixture
+async def journal(make_journal):
     """Every implementation of the protocol, empty."""
-    made = MemoryJournal() if request.param == "memory" else await SqliteJournal.open(tmp_path / "paymux.db")
-    yield made
-    await made.close()
+    return await make_journal()

@@ -100,7 +100,7 @@ def run(deliveries):
         unit = Unit(store, counters, rules, NOW)
         of = account(verified.delivery.provider)
         unit.append(Entry(account=of, verified=verified, items=translate(of, verified)))
-        store.write(unit.changes)
+        store.apply(unit.changes)
         events += [json.loads(row.record.value) for row in unit.changes.outbox]
     return store, events
 

@@ -8,8 +8,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from paymux.canonical import Dispute, DisputeStatus, Entity, Payment, PaymentStatus, Payout, PayoutStatus, Refund
-from paymux.canonical import RefundStatus
+from paymux.canonical import (
+    Dispute,
+    DisputeStatus,
+    Entity,
+    Payment,
+    PaymentStatus,
+    Payout,
+    PayoutStatus,
+    Refund,
+    RefundStatus,
+)
 from paymux.delivery import Asked, Delivery, ObjectRef, Proof, Verified, Via
 from paymux.journal import Entry
 from paymux.money import Money
@@ -124,16 +133,18 @@ TINY = Provider(
     transitions=Transitions(moves={Entity.PAYMENT: {"failed": frozenset({"processing"})}}),
     api=Api(
         url="http://127.0.0.1",
-        headers=lambda key, options: {},
+        headers=lambda _key, _options: {},
         objects={"payment": Endpoint(path="/{id}", state=state)},
     ),
 )
-CURRENT = replace(TINY, name="current", resends_current=lambda verified: True)
+CURRENT = replace(TINY, name="current", resends_current=lambda _: True)
 SECRET = b"a-secret-that-nobody-guesses"
 ACCOUNT = Account(provider=TINY, name="acme", checks=((TINY.signature, (SECRET,)),))
 
 
-def says(kind: str, key: str | None, object_id: str = "p1", *, after: float | None = 0, **fields: Any) -> dict[str, Any]:
+def says(
+    kind: str, key: str | None, object_id: str = "p1", *, after: float | None = 0, **fields: Any
+) -> dict[str, Any]:
     """One item of a batch, `after` so many seconds past noon; None: it gives no time."""
     at = {} if after is None else {"at": int((NOON + timedelta(seconds=after)).timestamp())}
     return {"type": kind, "key": key, "id": object_id, **at, **fields}
@@ -167,9 +178,7 @@ def entry(verified: Verified, account: Account = ACCOUNT, **more: Any) -> Entry:
     return Entry(account=account, verified=verified, items=translate(account, verified), **more)
 
 
-async def append(
-    journal: Journal, verified: Verified, account: Account = ACCOUNT, **more: Any
-) -> tuple[Receipt, ...]:
+async def append(journal: Journal, verified: Verified, account: Account = ACCOUNT, **more: Any) -> tuple[Receipt, ...]:
     return await journal.append(entry(verified, account, **more))
 
 

@@ -16,7 +16,7 @@ import orjson
 from paymux.cli.serve import config
 from paymux.delivery import Proof
 from paymux.errors import SettingsError
-from paymux.providers import BY_NAME
+from paymux.providers import installed
 from paymux.settings import load
 from paymux.settings.accounts import build_accounts
 from paymux.settings.models import is_loopback, split_address
@@ -65,7 +65,7 @@ def check(file: Path | None, *, as_json: bool) -> None:
 
 def examine(settings: Settings) -> Findings:
     """Raises SettingsError with what would keep it from starting."""
-    setups = build_accounts(settings, BY_NAME)
+    setups = build_accounts(settings, installed())
     kafka_settings(settings.kafka).security.arguments()
     admin_tls(settings)
     ordered = [setup for _, setup in sorted(setups.items())]

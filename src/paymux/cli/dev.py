@@ -25,6 +25,7 @@ from paymux.cli.view import View, expected
 from paymux.errors import BrokerUnavailable
 from paymux.providers import BY_NAME
 from paymux.publish.kafka import consume
+from paymux.relay import Phase
 from paymux.sandbox import samples
 from paymux.sandbox.accounts import NAME, configuration, demo_accounts
 from paymux.sandbox.apis import Sandbox
@@ -106,7 +107,9 @@ def dev(
 async def _run(view: View, plan: Plan) -> None:
     """Until Ctrl-C, or as much as wanted; then everything is let go of, the newest first."""
     configure(level="error")
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # What fails comes to us as an error of ours; aiokafka, stopped while it starts, complains beside that.
+    for name in ("aiokafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, view.ended.set)
     async with AsyncExitStack() as stack:
@@ -125,7 +128,7 @@ async def _run(view: View, plan: Plan) -> None:
             view,
             _show_records(view, kafka_settings(settings.kafka)),
             _show_rejections(view, gateway),
-            _tell(view, teller, plan),
+            _tell(view, teller, plan, gateway),
         )
 
 
@@ -188,8 +191,12 @@ def _senders(base: str, accounts: Iterable[DemoAccount]) -> dict[str, Sender]:
 # --- what happens
 
 
-async def _tell(view: View, teller: Teller, plan: Plan) -> None:
+async def _tell(view: View, teller: Teller, plan: Plan, gateway: Gateway) -> None:
     """Where the stories end everything ends, once Kafka has them and what would be too much had the time to show."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while gateway.relay.state.phase is not Phase.RUNNING:  # noqa: ASYNC110  # else one sees nothing at first
+                await asyncio.sleep(POLL)
     await teller.tell_all(plan.stories, at_once=STORIES_AT_ONCE)
     if plan.wanted is None:
         return

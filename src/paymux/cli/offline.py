@@ -7,6 +7,7 @@ import binascii
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ import click
 
 from paymux import times
 from paymux.delivery import Delivery
+from paymux.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,7 +44,7 @@ def read(told: Any) -> Request:
     if not isinstance(told, dict):
         raise Unusable("a request must be a JSON object")
     for name in told.keys() - KEYS:
-        raise Unusable(f"no such key: {name!r}; there are {', '.join(sorted(KEYS))}")
+        _refuse_misspelt(name)
     provider = _text(told, "provider")
     url = told.get("url") and _text(told, "url")
     return Request(
@@ -65,20 +67,26 @@ def read(told: Any) -> Request:
 
 def scheme_of(provider: str, options: Mapping[str, str]) -> Scheme:
     """The provider's scheme under these options, or a bare one. Raises Unusable."""
-    from paymux.providers import BY_NAME
     from paymux.signatures.bare import BARE_SCHEMES
 
-    name = known(provider, (*BY_NAME, *BARE_SCHEMES), "provider")
-    found = BY_NAME.get(name)
-    names = [option.name for option in found.options] if found else []
-    for option in options:
-        known(option, (*names, "tolerance"), f"option of {name}")
+    name = known(provider, (*providers(), *BARE_SCHEMES), "provider")
+    found = providers().get(name)
     rest = {key: value for key, value in options.items() if key != "tolerance"}
+    check_options(found, rest, "tolerance")
     try:
         scheme = found.scheme(rest) if found else BARE_SCHEMES[name]
-    except ValueError as error:
+    except (ValueError, SettingsError) as error:
         raise Unusable(str(error)) from None
     return _with_tolerance(scheme, options["tolerance"]) if "tolerance" in options else scheme
+
+
+def check_options(provider: Provider | None, options: Mapping[str, str], *more: str) -> None:
+    """Known names (or one of `more`), and one of the choices where there are some. Raises Unusable."""
+    told = {option.name: option for option in provider.options} if provider else {}
+    for name, value in options.items():
+        known(name, (*told, *more), "option")
+        if told[name].choices:
+            known(value, told[name].choices, f"{name}")
 
 
 def received_at(time: Any) -> datetime:
@@ -105,11 +113,17 @@ def known(name: str, names: Iterable[str], what: str) -> str:
     raise Unusable(f"no such {what}: {name[:40]!r}; {hint}")
 
 
+@cache
+def providers() -> Mapping[str, Provider]:
+    """Ours and those of installed packages; looked for once, since `--requests` may have a million lines."""
+    from paymux.providers import installed
+
+    return installed()
+
+
 def provider_named(name: str) -> Provider:
     """Raises Unusable."""
-    from paymux.providers import BY_NAME
-
-    return BY_NAME[known(name, BY_NAME, "provider")]
+    return providers()[known(name, providers(), "provider")]
 
 
 def pairs(texts: Iterable[str], separator: str) -> list[tuple[str, str]]:
@@ -124,6 +138,12 @@ def pairs(texts: Iterable[str], separator: str) -> list[tuple[str, str]]:
 
 
 # ---
+
+
+def _refuse_misspelt(key: str) -> None:
+    """Keys of the caller's own do no harm; one that nearly is ours is a mistake that would go unseen."""
+    if near := get_close_matches(key, KEYS, 1, 0.8):
+        raise Unusable(f"no such key: {key!r}; did you mean {near[0]!r}?")
 
 
 def _with_tolerance(scheme: Any, text: str) -> Scheme:
@@ -155,13 +175,13 @@ def _options(told: Mapping[str, Any]) -> dict[str, str]:
         return {}
     if not isinstance(options, dict):
         raise Unusable("options must be an object")
-    return {name: str(value) for name, value in options.items()}
+    return {name: str(value) for name, value in options.items() if value is not None}
 
 
 def _body(told: Mapping[str, Any]) -> bytes:
-    if ("body" in told) is ("body_base64" in told):
+    if (told.get("body") is None) is (told.get("body_base64") is None):
         raise Unusable("give body or body_base64")
-    if "body" in told:
+    if told.get("body") is not None:
         return _text(told, "body").encode()
     try:
         return base64.b64decode(_text(told, "body_base64"), validate=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from paymux.cli import offline
 from paymux.cli.offline import provider_named
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 def providers(name: str | None, as_json: bool) -> None:  # noqa: FBT001  # a flag of the command line
     """Coverage and vocabulary: of all providers, or of NAME in full."""
-    from paymux.providers import BY_NAME
-
-    chosen = [provider_named(name)] if name else [BY_NAME[one] for one in sorted(BY_NAME)]
+    chosen = [provider_named(name)] if name else [provider_named(one) for one in sorted(offline.providers())]
     if as_json:
         told = {provider.name: describe(provider) for provider in chosen}
         click.echo(orjson.dumps(told[name] if name else told, option=orjson.OPT_INDENT_2))

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 import orjson
 
-from paymux.cli.offline import Unusable, known, pairs, provider_named
+from paymux.cli.offline import Unusable, check_options, known, pairs, provider_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +73,7 @@ def send(
         raise Unusable("--file goes without --event")
     found = provider_named(provider)
     told: dict[str, Any] = {"secret": secret or "", "options": dict(pairs(options, "=")), "path_token": path_token}
+    check_options(found, told["options"])
     if secret is None and (config is not None or found.scheme(told["options"]).proof != "hint"):
         told |= _configured(config, provider, account)
     sender = Sender(base=url, provider=found, account=account, **told)

@@ -10,7 +10,7 @@ from uuid import UUID
 import click
 import orjson
 
-from paymux.cli.offline import known, pairs, provider_named, received_at
+from paymux.cli.offline import check_options, known, pairs, provider_named, received_at
 from paymux.delivery import Asked, Delivery, ObjectRef
 from paymux.provider import Account
 from paymux.statement import Ignored, Item, Lookup, Quarantined, Stated
@@ -54,6 +54,7 @@ def translate(
     if kind is not None:
         known(kind, _kinds(found), f"object of {found.name}")
     owner = Account(provider=found, name=account, options=dict(pairs(options, "=")))
+    check_options(found, owner.options)
     worst = 0
     for file in files:
         told = {"file": file, **_told(owner, _read(file), kind, time)}

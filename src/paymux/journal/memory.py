@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from paymux.journal.changes import Counters, Rules
+from paymux.journal.changes import Changes, Counters, Rules
 from paymux.journal.group_commit import GroupCommit
 from paymux.records import Topics
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from paymux.delivery import ObjectRef
     from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Rejection
-    from paymux.journal.changes import Changes, KeptDelivery, KeptItem, Scope, Seen
+    from paymux.journal.changes import KeptDelivery, KeptItem, Scope, Seen
     from paymux.lifecycle import Known
 
 RING = 1000
@@ -38,6 +38,7 @@ class MemoryStore:
     orphaned: dict[tuple[Scope, str], list[str]] = field(default_factory=dict)
     lookups: dict[tuple[Scope, ObjectRef], LookupRow] = field(default_factory=dict)
     outbox: dict[tuple[int, int], OutboxRow] = field(default_factory=dict)
+    _written: Changes = field(default_factory=Changes)
 
     @property
     def view(self) -> MemoryStore:
@@ -69,6 +70,16 @@ class MemoryStore:
         await asyncio.sleep(0)
 
     def write(self, changes: Changes) -> None:
+        self._written = changes
+
+    async def commit(self) -> None:
+        await asyncio.sleep(0)
+        self.apply(self._written)
+
+    async def rollback(self) -> None:
+        await asyncio.sleep(0)
+
+    def apply(self, changes: Changes) -> None:
         """All or nothing: no step below can fail."""
         for kept in changes.deliveries:
             self.deliveries[kept.row] = kept
@@ -89,12 +100,6 @@ class MemoryStore:
         self.outbox |= {(row.shard, row.seq): row for row in changes.outbox}
         for delivery_id, reason, detail in changes.given_up:
             self._give_up(delivery_id, reason, detail)
-
-    async def commit(self) -> None:
-        await asyncio.sleep(0)
-
-    async def rollback(self) -> None:
-        await asyncio.sleep(0)
 
     def _give_up(self, delivery_id: str, reason: str, detail: str) -> None:
         rows = {row for row, kept in self.deliveries.items() if kept.delivery.id == delivery_id}
@@ -140,8 +145,8 @@ class MemoryJournal:
         return [self.store.outbox[shard, seq] for seq in range(after + 1, last + 1)]
 
     async def event_id(self, shard: int, seq: int) -> str | None:
-        rows = await self.read(shard, seq - 1, 1) if seq > 0 else ()
-        return rows[0].record.event_id if rows else None
+        row = self.store.outbox.get((shard, seq))
+        return row.record.event_id if row else None
 
     async def wait(self, shard: int, after: int, timeout: float) -> None:  # noqa: ASYNC109  # a poll
         if await self.end(shard) > after:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 # Ids of events and of what money moves by; customers and invoices stay who they are.
 _IDS: Final = re.compile(
@@ -42,11 +42,10 @@ class Fresh:
     def renamed(self, body: bytes) -> bytes:
         return _IDS.sub(lambda found: self._id(found[0], found[1]), body)
 
-    def unite(self, ids: Iterable[str]) -> None:
+    def unite(self, ids: Sequence[str]) -> None:
         """All of these become one id."""
-        first = next(iter(ids), None)
-        for one in ids if first else ():
-            self.ids[one.encode()] = self.renamed(first.encode())
+        for one in ids:
+            self.ids[one.encode()] = self.renamed(ids[0].encode())
 
     def _id(self, old: bytes, prefix: bytes) -> bytes:
         if old not in self.ids:

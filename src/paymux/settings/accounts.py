@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,8 @@ HINT_BODY: Final = 64 * 1024
 LONGEST_TOLERANCE: Final = 86_400
 TOLERANCE: Final = "tolerance"  # the option that every scheme with a time has
 STRENGTH: Final = {Proof.SIGNATURE: 0, Proof.STATIC: 1, Proof.HINT: 2}
+
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,4094}[\x21-\x7e])?")
 
 Name = tuple[str, str]  # provider, account
 
@@ -191,6 +194,8 @@ def _api_mistakes(configured: AccountSettings, provider: Provider) -> Iterator[M
         yield ".api_key", f"is missing: {provider.name}'s webhooks only name objects, which its API is asked for"
     if provider.api is None and (configured.api_key or configured.api_url):
         yield ".api_key", f"{provider.name} has no API that paymux asks"
+    if configured.api_key is not None and not _HEADER_VALUE.fullmatch(configured.api_key.get_secret_value()):
+        yield ".api_key", f"{configured.api_key.origin} has blanks around it or signs that no HTTP header can hold"
 
 
 def _secret_mistakes(configured: AccountSettings, scheme: Scheme, now: datetime) -> Iterator[Mistake]:

@@ -244,6 +244,8 @@ class AccountSettings(_Section):
         for name, url in (("api_url", self.api_url), ("public_url", self.public_url)):
             if url is not None and (wrong := _wrong_url(url)):
                 raise ValueError(f"{name}: {wrong}")
+        if self.api_url is not None and ("?" in self.api_url or "#" in self.api_url):
+            raise ValueError("api_url: should be like https://host/path")
         return self
 
 

@@ -18,10 +18,10 @@ from paymux.http.routes import routes
 from paymux.http.webhooks import Limits, Webhooks
 from paymux.lookup import Lookups
 from paymux.provider_api import open_session
-from paymux.providers import BY_NAME
-from paymux.publish import Positions
+from paymux.providers import installed
 from paymux.publish.kafka import KafkaPublisher
 from paymux.relay import Phase, Relay
+from paymux.relay_process import Order, RelayProcess
 from paymux.settings.accounts import build_accounts, refreshed
 from paymux.settings.models import split_address
 from paymux.telemetry import Metrics, logger
@@ -79,7 +79,7 @@ class Gateway:
             new_id=lambda: str(uuid7()),
             observe=LookupReports(self.metrics),
         )
-        self.relay = self._relay(publisher or self._kafka())
+        self.relay = self._relay(publisher)
         self.webhooks = self._webhooks(deliveries)
         self._listener = self._listening()
         self._tasks: list[asyncio.Task[None]] = []
@@ -92,13 +92,14 @@ class Gateway:
         *,
         deliveries: DeliveryLog,
         publisher: Callable[[], Publisher] | None = None,
-        providers: Mapping[str, Provider] = BY_NAME,
+        providers: Mapping[str, Provider] | None = None,
     ) -> Self:
         """Everything that can be wrong with the settings is found before a file or a port is opened.
 
-        `publisher` makes the relay's publishers; None: Kafka's. Raises SettingsError; JournalUnusable; PaymuxError
-        where a port cannot be opened.
+        `publisher` makes the relay's publishers; None: Kafka's. `providers` None: all installed. Raises SettingsError;
+        JournalUnusable; PaymuxError where a port cannot be opened.
         """
+        providers = installed() if providers is None else providers
         setups = build_accounts(settings, providers)
         kafka_settings(settings.kafka).security.arguments()
         tls = admin_tls(settings)
@@ -150,18 +151,28 @@ class Gateway:
             observe=ConnectionReports(self.metrics),
         )
 
-    def _relay(self, publisher: Callable[[], Publisher]) -> Relay:
+    def _relay(self, publisher: Callable[[], Publisher] | None) -> Relay | RelayProcess:
+        """In a process of its own where there is a file that it can read; with a publisher of one's own, here."""
+        kafka, topics, observer = kafka_settings(self.settings.kafka), TopicReports(), RelayReports(self.metrics)
+        path = self.settings.journal.path
+        if publisher is None and path is not None and self.settings.relay.mode == "process":
+            order = Order(
+                journal=str(path),
+                shard=0,
+                kafka=kafka,
+                accept_positions=self.settings.kafka.accept_positions,
+                log_level=self.settings.log.level,
+                log_form=self.settings.log.format,
+            )
+            return RelayProcess(self.journal, order, observer=observer, on_topics=topics)
+        journal = self.journal
         return Relay(
-            self.journal,
-            publisher,
-            positions=Positions(self.settings.kafka.positions),
+            journal,
+            publisher or (lambda: KafkaPublisher(kafka, journal=journal.identity, shard=0, on_topics=topics)),
+            positions=kafka.positions,
             accept_positions=self.settings.kafka.accept_positions,
-            observer=RelayReports(self.metrics),
+            observer=observer,
         )
-
-    def _kafka(self) -> Callable[[], Publisher]:
-        kafka, on_topics = kafka_settings(self.settings.kafka), TopicReports()
-        return lambda: KafkaPublisher(kafka, journal=self.journal.identity, shard=0, on_topics=on_topics)
 
     def _inside(self) -> Inside:
         overview = Overview(self)

@@ -1,0 +1,142 @@
+"""`paymux check`: what an account can prove, where its secrets come from, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.gateways import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "whsec_canary_0123456789abcdefghijkl"
+CONFIG = """
+[admin]
+tokens = ["env:ADMIN_TOKEN"]
+[kafka]
+security_protocol = "SASL_SSL"
+sasl_mechanism = "SCRAM-SHA-512"
+sasl_username = "paymux"
+sasl_password = "env:KAFKA_PASSWORD"
+[[accounts]]
+provider = "stripe"
+name = "acme"
+secrets = ["env:STRIPE_SECRET", {value = "file:old", not_after = "2099-01-01T00:00:00Z"}]
+api_key = "env:STRIPE_KEY"
+livemode = true
+[[accounts]]
+provider = "flexportal"
+name = "rent"
+api_key = "env:STRIPE_KEY"
+path_token = "env:TOKEN"
+livemode = false
+[accounts.options]
+tenant_id = "100"
+"""
+ENVIRON = {
+    "ADMIN_TOKEN": "canary-admin-token",
+    "KAFKA_PASSWORD": "canary-kafka-password",
+    "STRIPE_SECRET": SECRET,
+    "STRIPE_KEY": "sk_live_canary",
+    "TOKEN": "canary-path-token-0123",
+}
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Path:
+    (tmp_path / "paymux.toml").write_text(CONFIG)
+    (tmp_path / "old").write_text(SECRET + "-old\n")
+    return tmp_path
+
+
+def test_a_good_configuration_is_explained_without_a_secret(room: Path):
+    """Exit code 0: each account's proof, scheme and sources."""
+    ended = run("check", cwd=room, **ENVIRON)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for told in (
+        "stripe/acme   POST /webhooks/stripe/acme",
+        "proven by a signature",
+        "TimestampedHmac(header=stripe-signature, tolerance=300",
+        "the variable STRIPE_SECRET",
+        "the file old, until 2099-01-01 00:00 UTC",
+        "flexportal/rent   POST /webhooks/flexportal/rent/{path_token}",
+        "proven by a shared secret",
+    ):
+        assert told in ended.stdout
+    assert "canary" not in ended.stdout
+
+
+def test_as_json_it_says_the_same(room: Path):
+    """For programs."""
+    ended = run("check", "--json", cwd=room, **ENVIRON)
+    found = json.loads(ended.stdout)
+    assert (ended.returncode, found["usable"], found["problems"]) == (0, True, [])
+    stripe = next(account for account in found["accounts"] if account["provider"] == "stripe")
+    assert stripe["proof"] == "signature"
+    assert [secret["from"] for secret in stripe["secrets"]] == ["the variable STRIPE_SECRET", "the file old"]
+    assert stripe["api_key"] == "the variable STRIPE_KEY"
+    assert "canary" not in ended.stdout
+
+
+PROBLEMS = [
+    ({"PAYMUX_SERVER__ADMIN_LISTEN": "0.0.0.0:8081"}, "without admin.tls_certificate tokens go over the wire"),
+    ({"PAYMUX_SERVER__ADMIN_LISTEN": "0.0.0.0:8081", "PAYMUX_ADMIN__TOKENS": "[]"}, "and admin.tokens is empty"),
+    ({"PAYMUX_JOURNAL__URL": "memory://"}, "memory:// forgets everything"),
+    ({"PAYMUX_ACCOUNTS": "[]"}, "accounts: there are none"),
+]
+
+
+@pytest.mark.parametrize(("environ", "message"), PROBLEMS)
+def test_what_would_run_but_not_as_it_should_exits_1(room: Path, environ, message):
+    """Each with its key."""
+    ended = run("check", cwd=room, **(ENVIRON | environ))
+    assert ended.returncode == 1
+    assert message in ended.stdout
+
+
+def test_an_expired_secret_is_a_problem(room: Path):
+    """To be taken out."""
+    (room / "paymux.toml").write_text(CONFIG.replace("2099", "2020"))
+    ended = run("check", cwd=room, **ENVIRON)
+    assert (ended.returncode, "stripe/acme: secret 1 is past its not_after" in ended.stdout) == (1, True)
+
+
+NOTES = [
+    ("livemode = true\n", "", "stripe/acme: livemode is not set"),
+    ('path_token = "env:TOKEN"\n', "", "flexportal/rent: allow_from or path_token would keep strangers"),
+    ('tokens = ["env:ADMIN_TOKEN"]\n', "", "admin.tokens: there are none"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), NOTES)
+def test_what_is_good_to_know_is_told_and_exits_0(room: Path, old, new, message):
+    """Nothing has to be done about it."""
+    (room / "paymux.toml").write_text(CONFIG.replace(old, new))
+    ended = run("check", cwd=room, **ENVIRON)
+    assert (ended.returncode, message in ended.stdout) == (0, True)
+
+
+MISTAKES = [
+    ('livemode = "yes"', "accounts[0].livemode: should be a valid boolean"),
+    ("livemod = true", "accounts[0].livemod: there is no such key; did you mean 'livemode'?"),
+    ('secrets = ["env:NOT_SET"]', "accounts[0].secrets[0]: the variable NOT_SET is not set"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), MISTAKES)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_mistake_exits_2_with_its_key(room: Path, line, message, form):
+    """As `serve` would; --json on stdout, else on stderr."""
+    account = '[[accounts]]\nprovider = "stripe"\nname = "acme"\n'
+    (room / "paymux.toml").write_text(
+        f"{account}{line}\n{'' if 'secrets' in line else 'secrets = [' + chr(34) + 'env:STRIPE_SECRET' + chr(34) + ']'}\n"
+    )
+    ended = run("check", *form, cwd=room, **ENVIRON)
+    assert ended.returncode == 2
+    if form:
+        assert json.loads(ended.stdout) == {"usable": False, "mistakes": [message]}
+    else:
+        assert f"  {message}\n" in ended.stderr

@@ -205,7 +205,7 @@ class Account:
     """One account with a provider: what the core needs to know of the configuration.
 
     `checks` are the schemes that a delivery must pass, strongest first, each with the keys of which any may match.
-    `livemode` None: the configuration does not say.
+    `livemode` None: the configuration does not say. `source` and `mapping` are what events say of it.
     """
 
     provider: Provider
@@ -213,7 +213,9 @@ class Account:
     checks: tuple[tuple[Scheme, tuple[bytes, ...]], ...] = field(default=(), repr=False)  # keys are not to be shown
     livemode: bool | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    source: str = field(init=False)
+    mapping: str = field(init=False)
 
-    @property
-    def source(self) -> str:
-        return f"/paymux/{self.provider.name}/{self.name}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", f"/paymux/{self.provider.name}/{self.name}")
+        object.__setattr__(self, "mapping", f"{self.provider.name}/{self.provider.mapping}")

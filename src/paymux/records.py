@@ -169,7 +169,7 @@ def _event(
             "received_at": delivery.received_at,
             "via": delivery.via,
             "proof": spoken.verified.proof,
-            "mapping": f"{provider.name}/{provider.mapping}",
+            "mapping": account.mapping,
             "replay_id": None,
             "corrects": None,
         },

@@ -12,11 +12,11 @@ from paymux.statement import Head, Ignored, Item, Lookup, Quarantined, Stated
 from paymux.wild import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from paymux.delivery import Verified
     from paymux.provider import Account, Endpoint
-    from paymux.statement import Outcome, Statement
+    from paymux.statement import Outcome
     from paymux.wild import Wild
 
 
@@ -45,42 +45,39 @@ def only_asks(items: Sequence[Item]) -> bool:
 
 def _webhook(account: Account, verified: Verified, body: Wild) -> tuple[Item, ...]:
     split = account.provider.split
-    parts: Iterable[tuple[int | None, Wild]] = [(None, body)] if split is None else enumerate(split(body))
-    items = tuple(
-        _item(
-            account,
-            verified,
-            position,
-            partial(account.provider.head, verified, part),
-            partial(_webhook_outcome, account, verified, part),
-        )
-        for position, part in parts
+    if split is None:
+        return (_item(account, verified, body, None, _webhook_head, _webhook_outcome),)
+    return tuple(
+        _item(account, verified, part, position, _webhook_head, _webhook_outcome)
+        for position, part in enumerate(split(body))
     )
-    if not items:
-        raise Untranslatable("the batch holds no item")
-    return items
 
 
 def _item(
     account: Account,
     verified: Verified,
+    body: Wild,
     position: int | None,
-    read_head: Callable[[], Head],
-    read: Callable[[Head], Outcome],
+    read_head: Callable[[Account, Verified, Wild], Head],
+    read: Callable[[Account, Verified, Wild, Head], Outcome],
 ) -> Item:
     """One item; an error stays its own, so that one bad item of a batch does not take the others along."""
     head: Head | None = None
     outcome: Outcome
     try:
-        head = read_head()
-        return _made(account, verified, head, read(head), position)
+        head = read_head(account, verified, body)
+        outcome = read(account, verified, body, head)
     except Untranslatable as error:
         outcome = _why(error)
     except Exception as error:  # noqa: BLE001  # P6: a bug of ours keeps the delivery, too
         outcome = _internal(error)
     if head is None:
         return _unreadable(account, verified, outcome, position)
-    return _with_head(account, head, outcome, position, "")
+    return _made(account, verified, head, outcome, position)
+
+
+def _webhook_head(account: Account, verified: Verified, body: Wild) -> Head:
+    return account.provider.head(verified, body)
 
 
 def _webhook_outcome(account: Account, verified: Verified, body: Wild, head: Head) -> Outcome:
@@ -125,20 +122,19 @@ def _answer(account: Account, verified: Verified, body: Wild) -> tuple[Item, ...
 
 
 def _snapshot(account: Account, verified: Verified, endpoint: Endpoint, found: Wild, position: int | None) -> Item:
-    return _item(
-        account,
-        verified,
-        position,
-        lambda: Head(
-            event_key=f"{found.id(endpoint.id_key)}:{found.digest()}",
-            event_type=None,
-            livemode=found.maybe_flag("livemode"),
-        ),
-        lambda head: _state(account, verified, endpoint, found, head),
+    return _item(account, verified, found, position, partial(_snapshot_head, endpoint), partial(_state, endpoint))
+
+
+def _snapshot_head(endpoint: Endpoint, account: Account, verified: Verified, found: Wild) -> Head:
+    del account, verified
+    return Head(
+        event_key=f"{found.id(endpoint.id_key)}:{found.digest()}",
+        event_type=None,
+        livemode=found.maybe_flag("livemode"),
     )
 
 
-def _state(account: Account, verified: Verified, endpoint: Endpoint, found: Wild, head: Head) -> Outcome:
+def _state(endpoint: Endpoint, account: Account, verified: Verified, found: Wild, head: Head) -> Outcome:
     asked = verified.delivery.asked
     if asked is None:  # Defensive
         raise Untranslatable("an answer to no question", reason="internal_error")
@@ -189,19 +185,11 @@ def _fingerprint(head: Head, outcome: Outcome, narrow: bool) -> str:  # noqa: FB
         return ""
     words = [] if narrow else [str(head.event_type), str(head.livemode)]
     for statement in outcome.statements:
-        words += _identity(statement)
+        block, amount = statement.block, statement.block.amount
+        words += (block.entity, block.id, f"{amount.minor} {amount.currency}" if amount else "")
         if not narrow:
-            words.append(str(statement.block.provider_status))
+            words.append(str(block.provider_status))
     return "|".join(words)
-
-
-def _identity(statement: Statement) -> tuple[str, str]:
-    block = statement.block
-    amount = block.amount
-    return (
-        f"{block.entity}/{block.id}",
-        f"{amount.minor} {amount.currency}" if amount else "",
-    )
 
 
 def _why(error: Untranslatable) -> Quarantined:

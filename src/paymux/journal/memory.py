@@ -38,7 +38,7 @@ class MemoryStore:
     orphaned: dict[tuple[Scope, str], list[str]] = field(default_factory=dict)
     lookups: dict[tuple[Scope, ObjectRef], LookupRow] = field(default_factory=dict)
     outbox: dict[tuple[int, int], OutboxRow] = field(default_factory=dict)
-    _written: Changes = field(default_factory=Changes)
+    _written: Changes = field(default_factory=Changes, init=False)
 
     @property
     def view(self) -> MemoryStore:

@@ -116,7 +116,7 @@ class RealBroker:
     """One Apache Kafka node (KRaft, broker and controller) on loopback, as a child process.
 
     Downloads Kafka the first time. Its data lives in a temporary directory that `close` removes; `kill` and `restart`
-    keep it. `properties` are added to the server's own. The methods block; `started` and `closed` are for an event loop.
+    keep it. `properties` are added to the server's own. The methods block; `started` and `closed` do not.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class RealBroker:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """kill -9: what a crash of the machine's broker looks like."""
+        """Kill -9, as a crash would."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:

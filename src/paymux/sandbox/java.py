@@ -139,7 +139,7 @@ def _with_jgo(jars: Path, scratch: Path, version: str) -> None:
     endpoint = f"org.apache.kafka:kafka_{SCALA}:{version}+org.slf4j:slf4j-simple:1.7.36:"
     try:
         environment = EnvironmentBuilder(context, cache_dir=scratch / "environment").from_endpoint(endpoint)
-    except Exception as problem:  # noqa: BLE001  # jgo raises requests' errors and its own, without a common class
+    except Exception as problem:  # jgo raises requests' errors and its own, without a common class
         raise _NotPossible(f"jgo failed: {problem}") from problem
     for jar in environment.all_jars:  # some stand in jars/, some in modules/
         shutil.copy(jar, jars)

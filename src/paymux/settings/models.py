@@ -210,9 +210,15 @@ class Kafka(_Section):
 
 
 class RelaySettings(_Section):
-    """Where the relay runs: inside `serve`, or as a process of its own."""
+    """Where the relay runs: inside `serve`, for now."""
 
     mode: Literal["inline", "process"] = "inline"
+
+    @model_validator(mode="after")
+    def _built(self) -> RelaySettings:
+        if self.mode == "process":
+            raise ValueError("mode: a relay in a process of its own is not in this release; use inline")
+        return self
 
 
 class Log(_Section):

@@ -189,6 +189,7 @@ WRONG = {
     '[journal]\nurl = "postgresql://db/paymux"': "journal: url: PostgreSQL is not in this release; use sqlite:///path",
     '[journal]\nurl = "paymux.db"': "journal: url: should be sqlite:///path or memory://",
     '[journal]\nurl = "sqlite://"': "journal: url: should be sqlite:///path or memory://",
+    '[relay]\nmode = "thread"': "relay.mode: should be 'inline' or 'process'",
     '[log]\nlevel = "loud"': "log.level: should be 'debug', 'info', 'warning' or 'error'",
     '[kafka]\nbootstrap_servers = "kafka"': 'kafka: bootstrap_servers: should be "host:port", several parted by commas',
     '[kafka]\nssl_cafile = "/nowhere/ca.pem"': "kafka.ssl_cafile: /nowhere/ca.pem cannot be read: No such file or directory",

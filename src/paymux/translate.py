@@ -47,10 +47,13 @@ def _webhook(account: Account, verified: Verified, body: Wild) -> tuple[Item, ..
     split = account.provider.split
     if split is None:
         return (_item(account, verified, body, None, _webhook_head, _webhook_outcome),)
-    return tuple(
+    items = tuple(
         _item(account, verified, part, position, _webhook_head, _webhook_outcome)
         for position, part in enumerate(split(body))
     )
+    if not items:
+        raise Untranslatable("the batch holds no item")
+    return items
 
 
 def _item(
@@ -66,14 +69,14 @@ def _item(
     outcome: Outcome
     try:
         head = read_head(account, verified, body)
-        outcome = read(account, verified, body, head)
+        return _made(account, verified, head, read(account, verified, body, head), position)
     except Untranslatable as error:
         outcome = _why(error)
     except Exception as error:  # noqa: BLE001  # P6: a bug of ours keeps the delivery, too
         outcome = _internal(error)
     if head is None:
         return _unreadable(account, verified, outcome, position)
-    return _made(account, verified, head, outcome, position)
+    return _with_head(account, head, outcome, position, "")
 
 
 def _webhook_head(account: Account, verified: Verified, body: Wild) -> Head:

@@ -130,10 +130,8 @@ MISTAKES = [
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_mistake_exits_2_with_its_key(room: Path, line, message, form):
     """As `serve` would; --json on stdout, else on stderr."""
-    account = '[[accounts]]\nprovider = "stripe"\nname = "acme"\n'
-    (room / "paymux.toml").write_text(
-        f"{account}{line}\n{'' if 'secrets' in line else 'secrets = [' + chr(34) + 'env:STRIPE_SECRET' + chr(34) + ']'}\n"
-    )
+    secrets = "" if "secrets" in line else 'secrets = ["env:STRIPE_SECRET"]'
+    (room / "paymux.toml").write_text(f'[[accounts]]\nprovider = "stripe"\nname = "acme"\n{line}\n{secrets}\n')
     ended = run("check", *form, cwd=room, **ENVIRON)
     assert ended.returncode == 2
     if form:

@@ -167,13 +167,19 @@ def test_sighup_says_what_needs_a_restart(room: Path):
         assert served.until("reloaded")["restart_needed_for"] == ["server"]
 
 
-def test_v15_a_secret_ends_at_its_not_after(room: Path):
-    """V-15: before it 200, after it 401, and nobody has to reload."""
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_v15_a_secret_ends_at_its_not_after(room: Path, reloaded):
+    """V-15: before it 200, after it 401, by itself; also where a reload brought the date."""
     ends = time.time() + 4
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends))
     secrets = f'[{{value = "file:secret", not_after = "{at}"}}, "env:OTHER"]'
-    (room / "paymux.toml").write_text(CONFIG.replace('["file:secret"]', secrets))
+    dated = CONFIG.replace('["file:secret"]', secrets)
+    (room / "paymux.toml").write_text(CONFIG if reloaded else dated)
     with serving(room, OTHER=OTHER_SECRET) as served:
+        if reloaded:
+            (room / "paymux.toml").write_text(dated)
+            served.process.send_signal(signal.SIGHUP)
+            served.until("reloaded")
         assert deliver(served) == 200
         time.sleep(max(0.0, ends - time.time()) + 0.3)
         assert (deliver(served), deliver(served, secret=OTHER_SECRET)) == (401, 200)

@@ -39,8 +39,9 @@ def _of(node: ast.AST) -> Iterator[str]:
     match node:
         case ast.Call():
             yield from _of_call(node)
-        case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(
-            target=ast.Name(id=name), value=ast.expr() as value
+        case (
+            ast.Assign(targets=[ast.Name(id=name)], value=value)
+            | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
         ):
             yield from _of_assignment(name, value)
         case ast.FunctionDef(args=arguments) | ast.AsyncFunctionDef(args=arguments):

@@ -145,15 +145,24 @@ async def test_an_unknown_path_is_404(path):
     assert (got.status, got.body) == (404, b'{"error":"not_found"}')
 
 
-async def test_an_unknown_account_is_in_the_ring_of_rejections():
-    """An operator finds a URL that was mistyped at the provider; the metric's label stays bounded."""
+@pytest.mark.parametrize(
+    ("path", "provider", "account"),
+    [
+        ("/webhooks/stripe/token-in-the-wrong-place", "stripe", "other"),
+        ("/webhooks/stripe/acme/token-nobody-asked-for", "stripe", "acme"),
+        ("/webhooks/acme/token-in-the-wrong-place", "other", "other"),
+        ("/webhooks/stripe", "stripe", "other"),
+    ],
+)
+async def test_an_unknown_account_is_in_the_ring_without_its_name(path, provider, account, capsys):
+    """An operator sees that a URL was mistyped; what stands in place of a name may be a token (P10)."""
     async with running() as world:
-        await world.post(path="/webhooks/stripe/acne")
+        await world.post(path=path)
         (kept,) = await world.journal.rejections(10)
         metrics = world.metrics.render().decode()
-    assert (kept.provider, kept.account, kept.reason) == ("stripe", "acne", "unknown_account")
+    assert (kept.provider, kept.account, kept.reason) == (provider, account, "unknown_account")
     assert 'paymux_rejections_total{provider="other",reason="unknown_account"} 1.0' in metrics
-    assert "acne" not in metrics
+    assert "token-" not in metrics + capsys.readouterr().err
 
 
 TOKENED = STRIPE | {"path_token": "token-0123456789abcdef"}
@@ -232,12 +241,13 @@ async def test_a_stranger_cannot_use_up_an_accounts_limit():
 
 
 async def test_a_hint_asks_for_a_lookup_and_publishes_nothing():
-    """P2: its body only says which object to get."""
-    async with running(HINTED) as world:
+    """P2: its body only says which object to get; the lookups are woken, and not by what needs none."""
+    async with running(HINTED, STRIPE) as world:
         got = await world.post(HINT.encode(), "/webhooks/flexportal/acme")
         assert await world.journal.lookups_waiting() == 1
         assert await world.journal.end(0) == 0
-    assert got.status == 200
+        await world.deliver()
+    assert (got.status, world.asked) == (200, ["a lookup"])
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ class World:
     journal: Any
     metrics: Metrics
     listener: Listener
+    asked: list[str]
 
     async def send(self, *pieces: bytes, pause: float = 0.0) -> Answered:
         """Raw bytes on a connection of their own; the first answer."""
@@ -119,6 +120,7 @@ async def running(
     **limits: Any,
 ) -> AsyncIterator[World]:
     metrics, journal = Metrics(), journal or MemoryJournal()
+    asked: list[str] = []
 
     async def is_ready() -> bool:
         return True
@@ -129,6 +131,7 @@ async def running(
         limits=Limits(body_timeout=body_timeout, unverified_rate=unverified_rate, **limits),
         reports=Reports(journal=journal, metrics=metrics, deliveries=configure(), now=lambda: datetime.now(UTC)),
         is_ready=is_ready,
+        asked=lambda: asked.append("a lookup"),
     )
     listener = Listener(
         webhooks,
@@ -144,6 +147,7 @@ async def running(
             journal=journal,
             metrics=metrics,
             listener=listener,
+            asked=asked,
         )
     finally:
         server.close()

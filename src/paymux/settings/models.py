@@ -210,15 +210,11 @@ class Kafka(_Section):
 
 
 class RelaySettings(_Section):
-    """Where the relay runs: inside `serve`, for now."""
+    """Where the relay runs: `process`, a child of `serve` that reads the journal's file, or `inline`. A journal in
+    memory is always relayed inline.
+    """
 
-    mode: Literal["inline", "process"] = "inline"
-
-    @model_validator(mode="after")
-    def _built(self) -> RelaySettings:
-        if self.mode == "process":
-            raise ValueError("mode: a relay in a process of its own is not in this release; use inline")
-        return self
+    mode: Literal["inline", "process"] = "process"
 
 
 class Log(_Section):

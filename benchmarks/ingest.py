@@ -13,6 +13,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import gateway
@@ -47,7 +48,7 @@ COLUMNS: Final = {
 
 @dataclass(slots=True, kw_only=True)
 class Server:
-    """`taken` counts the 200s, `wrong` everything else."""
+    """`highest` is the best median rate so far; `taken` counts the 200s, `wrong` everything else."""
 
     name: str
     port: int
@@ -55,6 +56,7 @@ class Server:
     gateway: Gateway | None = None
     relays: bool = False
     numbers: int = 0
+    highest: float = 0.0
     taken: int = 0
     wrong: Counter[str] = field(default_factory=Counter)
 
@@ -126,11 +128,13 @@ class Bench:
             for server in self.servers[:: -1 if number % 2 else 1]:
                 figures[server.name].append(self.turn(server, connections))
         for server in self.servers:
-            yield _row(server.name, connections, "full", figures[server.name], figures[BARE])
+            found = figures[server.name]
+            server.highest = max(server.highest, median(figure.rate for figure in found))
+            yield _row(server.name, connections, "full", found, figures[BARE])
 
-    def pace(self, server: Server, highest: float, rounds: int) -> dict[str, Cell]:
+    def pace(self, server: Server, rounds: int) -> dict[str, Cell]:
         """One server at half of its highest rate, as providers send: whether it answers or not."""
-        rate = highest / 2
+        rate = server.highest / 2
         progress(f"{server.name}, {rate:,.0f} a second")
         found = [self.turn(server, CONNECTIONS[0], rate) for _ in range(rounds)]
         return _row(server.name, CONNECTIONS[0], "half", found, None)
@@ -173,9 +177,7 @@ def measure(options: argparse.Namespace, home: Path, bootstrap: str) -> Report:
         servers = [_bare(stack, home), *_gateways(stack, home, bootstrap, options)]
         bench = Bench(load=stack.enter_context(gateway.load(home)), servers=servers, seconds=options.seconds)
         rows = [row for connections in CONNECTIONS for row in bench.compare(connections, options.rounds)]
-        for server in servers:
-            highest = max(row["req/s"].median for row in rows if row[""] == server.name)
-            rows.append(bench.pace(server, highest, options.rounds))
+        rows += [bench.pace(server, options.rounds) for server in servers]
         broken = [line for server in servers for line in _checked(server, bootstrap)]
         kept = [f"{server.name}: {server.taken} answered 200, each once in the journal." for server in servers[1:]]
         kept.append("Kafka has each event of the first once (read_committed).")

@@ -49,7 +49,8 @@ class Program:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError("the program said nothing and ended")
-        return json.loads(line)
+        heard: dict[str, Any] = json.loads(line)
+        return heard
 
     def cpu_seconds(self) -> float:
         """What it and its children used so far, user and system; nan where the system has no /proc."""

@@ -6,6 +6,7 @@ SIGTERM or SIGINT: answer what is in flight and end; once more: end at once. SIG
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from pathlib import Path
@@ -23,6 +24,7 @@ from paymux.wiring import Gateway
 if TYPE_CHECKING:
     from paymux.settings import Settings
 
+GARBAGE_THRESHOLDS: Final = (20_000, 20, 50)
 AT_ONCE: Final = 1  # the exit code of one who did not wait
 
 config = click.option(
@@ -49,11 +51,21 @@ async def _serve(settings: Settings, file: Path | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _end, ended)
     loop.add_signal_handler(signal.SIGHUP, _reload, gateway, file)
+    _settle()
     _say_ready(gateway)
     await ended.wait()
     logger().info("stopping")
     await gateway.stop()
     logger().info("stopped")
+
+
+def _settle() -> None:
+    """What lives as long as the process is not searched for garbage any more, and little of what comes is any: values
+    refer to no one but what they are made of.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def _say_ready(gateway: Gateway) -> None:

@@ -231,6 +231,14 @@ def test_a_status_repeated_later_counts_as_that_late():
     )
 
 
+def test_a_status_repeated_at_the_same_moment():
+    """It is repeated whatever its event key: only time makes it stale."""
+    known, _ = hear(Known(), payment("processing", 0), key="evt_b")
+    for key in ("evt_a", "evt_b", "evt_c"):
+        _, (event,) = hear(known, payment("processing", 0), key=key)
+        assert event.lifecycle.transition == "repeated"
+
+
 def test_staleness_is_judged_for_each_entity():
     """A refund is not stale because the payment moved on."""
     assert told(payment("succeeded", 100), refund("pending", 1), refund("succeeded", 2), dispute("lost", 0)) == [
@@ -485,6 +493,8 @@ REFUNDS = [
     ),
     ([payment("succeeded", amount=100, back=40), refund("succeeded", amount=40)], 40, "partial"),
     ([payment("succeeded", amount=100, back=10), refund("succeeded", amount=40)], 40, "partial"),
+    ([payment("succeeded", amount=100, back=70), refund("succeeded", amount=40)], 70, "partial"),
+    ([payment("succeeded", refund_state="full"), payment("succeeded", refund_state="partial")], None, "full"),
     ([payment("succeeded", amount=100), refund("succeeded", 1, amount=40), refund("failed", 2)], None, "none"),
     ([payment("succeeded", amount=100), refund("failed", 2), refund("succeeded", 1, amount=40)], None, "none"),
     ([payment("succeeded", amount=100), refund("succeeded")], None, "unknown"),

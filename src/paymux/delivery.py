@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
 REDACTED = b"[redacted]"
 
-ALWAYS_SECRET = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"x-api-key"})
+ALWAYS_SECRET = frozenset(
+    {
+        b"authorization",
+        b"proxy-authorization",
+        b"cookie",
+        b"api-key",
+        b"x-api-key",
+        b"x-access-token",
+        b"x-auth-token",
+    }
+)
 
 
 class Via(StrEnum):

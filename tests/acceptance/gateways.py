@@ -83,6 +83,8 @@ class Gateway:
     up: asyncio.Event = field(default_factory=asyncio.Event)
     public: str = ""
     private: str = ""
+    heard: int = 0
+    log: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def events_topic(self) -> str:
@@ -156,9 +158,14 @@ class Gateway:
     # --- what it tells
 
     def lines(self) -> list[dict[str, Any]]:
-        """Of its log, all processes' together."""
-        text = (self.room / "serve.log").read_text()
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        """Of its log, all processes' together; only what is new is read."""
+        with (self.room / "serve.log").open("rb") as log:
+            log.seek(self.heard)
+            for line in log:
+                if line.endswith(b"\n"):
+                    self.log.append(json.loads(line))
+                    self.heard += len(line)
+        return self.log
 
     def said(self, event: str, **facts: Any) -> list[dict[str, Any]]:
         return [line for line in self.lines() if line["event"] == event and line.items() >= facts.items()]
@@ -211,10 +218,15 @@ async def until(condition: Callable[[], bool], why: Callable[[], str]) -> None:
     """For what can only be looked at."""
     try:
         async with asyncio.timeout(PATIENCE):
-            while not condition():  # noqa: ASYNC110
+            while not condition():
                 await asyncio.sleep(POLL)
     except TimeoutError:
         raise AssertionError(why()) from None
+
+
+def say(text: str) -> None:
+    """What was measured: shown where a test fails, and with -s."""
+    sys.stdout.write(f"{text}\n")
 
 
 def furnish(room: Path, servers: str, sandbox: Sandbox, *, mode: str, level: str = "info") -> Gateway:

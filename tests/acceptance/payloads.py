@@ -179,7 +179,7 @@ def _intent(found: Json, event: Json) -> Told:
         created_at=_seconds(found["created"]),
         metadata=found["metadata"],
     )
-    types = (f"payment.{status}",)
+    types: tuple[str, ...] = (f"payment.{status}",)
     if event["type"] == "payment_intent.payment_failed":
         types += ("payment.attempt_failed",)
     return _stripe_told("payment", types, block, block["id"], event)
@@ -234,7 +234,7 @@ def _charge(found: Json, event: Json) -> Told:
         created_at=_seconds(found["created"]),
         metadata=found["metadata"],
     )
-    types = () if intent else (f"payment.{status}",)
+    types: tuple[str, ...] = () if intent else (f"payment.{status}",)
     if moved and returned:
         types += ("payment.refunded" if found["refunded"] else "payment.partially_refunded",)
     return _stripe_told("payment", types or ("payment.updated",), block, block["id"], event)
@@ -355,7 +355,7 @@ def flowlix(body: bytes) -> Told:
         paid_at=_seconds(found["status_transitions"]["succeeded_at"]),
         metadata=found["metadata"],
     )
-    types = (f"payment.{status}",)
+    types: tuple[str, ...] = (f"payment.{status}",)
     if returned:
         types += ("payment.refunded" if returned >= amount else "payment.partially_refunded",)
     return Told(entity="payment", types=types, block=block, payment_id=block["id"], time=time)
@@ -447,9 +447,7 @@ def _attempt(event: Json) -> Told:
     message = event.get("error_message")
     failure = {"category": "declined", "code": None, "decline_code": None, "message": message}
     block = _block("payment", id=event["payment_id"], failure=failure)
-    return Told(
-        entity="payment", types=("payment.attempt_failed",), block=block, payment_id=block["id"], time=None
-    )
+    return Told(entity="payment", types=("payment.attempt_failed",), block=block, payment_id=block["id"], time=None)
 
 
 def _flexprice_refund(found: Json) -> Told:

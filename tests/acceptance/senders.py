@@ -52,7 +52,7 @@ def _flowlix(webhook: Webhook, secret: str) -> dict[str, str]:
 
 
 def _timestamped(body: bytes, secret: str) -> str:
-    return stripe.WebhookSignature.generate_signature_header(body.decode(), secret)
+    return str(stripe.WebhookSignature.generate_signature_header(body.decode(), secret))
 
 
 def _flexprice(webhook: Webhook, secret: str) -> dict[str, str]:
@@ -63,7 +63,9 @@ def _flexprice(webhook: Webhook, secret: str) -> dict[str, str]:
 
 def _flowglad(webhook: Webhook, secret: str) -> dict[str, str]:
     now = datetime.now(UTC)
-    return _family("svix-", webhook.message, now, svix.Webhook(secret).sign(webhook.message, now, webhook.body.decode()))
+    return _family(
+        "svix-", webhook.message, now, svix.Webhook(secret).sign(webhook.message, now, webhook.body.decode())
+    )
 
 
 def _family(prefix: str, message: str, at: datetime, signature: str) -> dict[str, str]:

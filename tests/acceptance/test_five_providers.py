@@ -20,7 +20,7 @@ from paymux.sandbox import samples
 from paymux.sandbox.fresh import Fresh
 from paymux.sandbox.stories import STORIES, Held, told
 from tests.acceptance import payloads
-from tests.acceptance.gateways import ACCOUNT, MODES, furnish, serving
+from tests.acceptance.gateways import ACCOUNT, MODES, furnish, say, serving
 from tests.acceptance.readers import (
     assert_exactly_once_and_in_order,
     assert_headers_repeat_the_envelope,
@@ -128,6 +128,7 @@ async def test_every_sample_of_every_provider(mode, tmp_path: Path, kafka, sandb
     cases = [*signed_cases(), *thin_cases(sandbox), *ignored_cases()]
     work = [[case.webhook, case.webhook] for case in cases]
     random.Random(SEED).shuffle(work)
+    say(f"seed {SEED}")
     async with serving(furnish(tmp_path, kafka.bootstrap_servers, sandbox, mode=mode)) as gateway:
         sender = Sender(gateway=gateway, session=session)
         await at_once(8, work, sender)
@@ -143,7 +144,7 @@ async def test_every_sample_of_every_provider(mode, tmp_path: Path, kafka, sandb
             key = f"{case.webhook.provider}/{ACCOUNT}/{case.told.key}"
             compare(case, found.pop(key, []), key)
     assert found == {}, "events of nothing that was posted"
-    print(f"{mode}: {len(sender.acked)} deliveries, {len(records)} events, seed {SEED}")
+    say(f"{mode}: {len(sender.acked)} deliveries, {len(records)} events")
 
 
 def compare(case: Case, records: list[Read], key: str) -> None:
@@ -213,7 +214,7 @@ async def test_whole_stories_at_once(tmp_path: Path, kafka, sandbox, session):
     assert reasons == ["unknown_event_type"] * COPIES
     for record in quarantined:
         assert record.key == record.event["subject"] == record.event["data"]["delivery_id"]
-    print(f"{len(sender.acked)} deliveries, {len(records)} events, {len(quarantined)} quarantined")
+    say(f"{len(sender.acked)} deliveries, {len(records)} events, {len(quarantined)} quarantined")
 
 
 def _webhooks(story: Story, now: datetime) -> list[Webhook]:

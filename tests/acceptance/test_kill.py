@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.acceptance.gateways import MODES, furnish, serving
+from tests.acceptance.gateways import MODES, furnish, say, serving
 from tests.acceptance.senders import Sender, at_once
 from tests.acceptance.traffic import assert_all_came_out, assert_all_is_stored, payments
 
@@ -50,9 +50,9 @@ async def test_paymux_killed_again_and_again(mode, kills, tmp_path: Path, kafka,
     events = await assert_all_came_out(gateway, work)
     assert gateway.rows("PRAGMA integrity_check") == [("ok",)]
     attempts = sum(count for (count,) in gateway.rows("SELECT attempts FROM deliveries"))
-    print(
+    say(
         f"{mode}: {kills} kills, {len(sender.acked)} deliveries in {sender.attempts} attempts, of which "
-        f"{attempts - len(sender.acked)} were stored and never answered; {events} events; seed {SEED}"
+        f"{attempts - len(sender.acked)} were stored and never answered; {events} events"
     )
 
 
@@ -81,6 +81,7 @@ async def deliver_and(
     """Deliver all of `work`, and kill at moments that `chance` chooses, while requests are under way."""
     total = sum(map(len, work))
     moments = sorted(random.Random(chance).sample(range(AT_ONCE, total - AT_ONCE), times))
+    say(f"seed {chance}: kills after {moments} acknowledgements")
 
     async def killer() -> None:
         for moment in moments:
@@ -124,7 +125,7 @@ async def test_kafka_killed_under_load_and_absent_at_a_start(tmp_path: Path, kaf
             await sender.gateway.published()
             assert await sender.gateway.stop() == 0
             events = await assert_all_came_out(sender.gateway, work[name])
-            print(f"{name}: {len(sender.acked)} deliveries, slowest {sender.slowest:.2f} s, {events} events")
+            say(f"{name}: {len(sender.acked)} deliveries, slowest {sender.slowest:.2f} s, {events} events")
 
 
 def _furnished(room: Path, name: str, kafka: Any, sandbox: Any) -> Gateway:

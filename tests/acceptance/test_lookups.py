@@ -11,7 +11,7 @@ import pytest
 from paymux.sandbox import samples
 from paymux.sandbox.apis import KEYS
 from paymux.sandbox.fresh import Fresh
-from tests.acceptance.gateways import ACCOUNT, furnish, serving, until
+from tests.acceptance.gateways import ACCOUNT, furnish, say, serving, until
 from tests.acceptance.payloads import comparable, flexportal_payment, flowglad_payment
 from tests.acceptance.readers import assert_exactly_once_and_in_order, by_key, read
 from tests.acceptance.senders import Sender, Webhook, at_once
@@ -48,12 +48,12 @@ async def test_what_the_api_says_comes_out_whatever_goes_wrong_first(tmp_path: P
         sender = Sender(gateway=gateway, session=session)
         began = datetime.now(UTC)
         await at_once(2, [[webhook, webhook] for webhook, _ in cases.values()], sender)
-        await gateway.until_said("lookup_postponed", provider="flowglad", reason="rate_limited")
+        await gateway.until_said("lookup_postponed", provider="flowglad", outcome="rate_limited")
         await gateway.published()
         assert (datetime.now(UTC) - began).total_seconds() >= 2, "Retry-After was not honoured"
         await at_once(2, [[missing(provider)] for provider in READERS], sender)
         for provider in READERS:
-            await gateway.until_said("lookup_given_up", provider=provider, reason="lookup_not_found")
+            await gateway.until_said("lookup_given_up", provider=provider, outcome="lookup_not_found")
         _, metrics = await gateway.page("/metrics")
         _, rejections = await gateway.page("/api/v1/rejections")
         await gateway.published()
@@ -84,7 +84,7 @@ async def test_a_wrong_api_key_is_said_by_name(tmp_path: Path, kafka, sandbox, s
     async with serving(gateway):
         sender = Sender(gateway=gateway, session=session)
         await sender.deliver(first)
-        await gateway.until_said("lookup_given_up", reason="lookup_denied")
+        await gateway.until_said("lookup_given_up", outcome="lookup_denied")
         (tmp_path / "flowglad.key").write_text(KEYS["flowglad"])
         gateway.hang_up()
         await gateway.until_said("reloaded")
@@ -113,12 +113,14 @@ async def test_kill_9_between_the_webhook_and_its_lookup(tmp_path: Path, kafka, 
         assert await gateway.stop() == 0
     records = await read(gateway.servers, gateway.events_topic)
     assert_exactly_once_and_in_order(records)
-    blocks = {key: [comparable(record.event["data"]["payment"]) for record in found] for key, found in by_key(records).items()}
+    blocks = {
+        key: [comparable(record.event["data"]["payment"]) for record in found] for key, found in by_key(records).items()
+    }
     wanted = [READERS[provider](answer).block for provider, found in cases.items() for _, answer in found]
     assert sorted(map(str, (block for found in blocks.values() for block in found))) == sorted(map(str, wanted))
     assert await read(gateway.servers, gateway.quarantine_topic) == []
     assert left > 0, "it was to be killed with lookups open"
-    print(f"{len(work)} webhooks, killed with {left} lookups open, {len(records)} events")
+    say(f"{len(work)} webhooks, killed with {left} lookups open, {len(records)} events")
 
 
 async def test_hints_prove_nothing(tmp_path: Path, kafka, sandbox, session):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.gateways import ACCOUNT, MODES, SECRETS, furnish, serving, until
+from tests.acceptance.gateways import ACCOUNT, MODES, SECRETS, furnish, say, serving, until
 from tests.acceptance.senders import Sender, at_once
 from tests.acceptance.traffic import assert_all_came_out, assert_all_is_stored, payments
 
@@ -101,7 +101,7 @@ async def test_sigterm_under_load(mode, tmp_path: Path, kafka, sandbox):
     heard = [[webhook for webhook in payment if webhook.event_key in stored] for payment in work]
     events = await assert_all_came_out(gateway, [payment for payment in heard if payment])
     assert events == len(stored)
-    print(f"{mode}: {len(acked)} acknowledged before the end, {len(stored)} stored, {events} events")
+    say(f"{mode}: {len(acked)} acknowledged before the end, {len(stored)} stored, {events} events")
 
 
 @dataclass(slots=True, kw_only=True)

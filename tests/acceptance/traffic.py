@@ -74,7 +74,9 @@ async def assert_all_came_out(gateway: Gateway, work: list[list[Webhook]]) -> in
         for records in found.values()
     }
     wanted = {
-        tuple(webhook.event_key for webhook in payment): [event for _, event in STORIES[payment[0].provider][: len(payment)]]
+        tuple(webhook.event_key for webhook in payment): [
+            event for _, event in STORIES[payment[0].provider][: len(payment)]
+        ]
         for payment in work
     }
     missing = [keys for keys in wanted if keys not in told]

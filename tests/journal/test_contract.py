@@ -487,7 +487,11 @@ async def test_a_listener_that_breaks(journal, monkeypatch):
     heard = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: heard.append(context["exception"]))
     monkeypatch.setattr(journal._commits, "_committed", lambda _: 1 // 0)
-    answers = await asyncio.gather(*(put(journal, paid(f"e{n}", f"p{n}")) for n in range(5)))
+    tasks = [asyncio.create_task(put(journal, paid("e0", "p0")))]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(put(journal, paid(f"e{n}", f"p{n}"))) for n in range(1, 5)]
+    answers = await asyncio.gather(*tasks)
     assert [receipt.result for (receipt,) in answers] == [Result.NEW] * 5
     assert [kept.attempts for kept in deliveries(journal)] == [1] * 5
     assert {type(error) for error in heard} == {ZeroDivisionError}

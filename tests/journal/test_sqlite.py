@@ -189,6 +189,27 @@ def rejection(number):
     )
 
 
+async def test_what_went_along_with_a_commit(journal):
+    """It is not written again with the next one; what came meanwhile is."""
+    journal.reject(rejection(1))
+    await journal.advance(0, 1)
+    commit = journal._store.commit
+
+    async def later():
+        journal.reject(rejection(2))
+        await journal.advance(0, 2)
+        await commit()
+
+    journal._store.commit = later
+    await put(journal, paid())
+    journal._store.commit = commit
+    assert [kept for _, kept in journal._store.rejections] == [rejection(2)]
+    assert journal._store.marks == {0: 2}
+    await put(journal, paid("e2", after=1))
+    assert (len(journal._store.rejections), journal._store.marks) == (0, {})
+    assert await journal.rejections(9) == [rejection(2), rejection(1)]
+
+
 async def test_the_ring_of_rejections_goes_on_after_a_restart(path):
     """The oldest are overwritten, not those that happen to stand first."""
     for start in (0, 900, 1800):

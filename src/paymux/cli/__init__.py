@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 found something wrong, 2 unusable input.
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -54,7 +55,11 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except PaymuxError as error:
-            raise (_Unusable if isinstance(error, SettingsError) else _Failed)(str(error)) from error
+            raise (_Unusable if isinstance(error, SettingsError) else _Failed)(_listed(str(error))) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise _Failed(f"{error.filename}: {os.strerror(error.errno or 0)}") from error
         except KeyboardInterrupt:
             ctx.exit(130)
 
@@ -70,6 +75,12 @@ class _Commands(click.Group):
         """The overview from the table: no command is imported to list it."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _listed(text: str) -> str:
+    """Several mistakes below one another."""
+    lines = text.splitlines()
+    return text if len(lines) < 2 else "\n".join(["several mistakes:", *(f"  {line}" for line in lines)])  # noqa: PLR2004
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

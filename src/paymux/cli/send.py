@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle, islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 import orjson
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from paymux.provider import Provider
     from paymux.sandbox.sender import Reply, Sender
+
+_BASE: Final = re.compile(r"https?://[^/\s?#]+(?:/[^\s?#]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,8 @@ def send(
 
     if file is not None and event is not None:
         raise Unusable("--file goes without --event")
+    if not _BASE.fullmatch(url):
+        raise Unusable("--url should be like http://127.0.0.1:8080")
     found = provider_named(provider)
     told: dict[str, Any] = {"secret": secret or "", "options": dict(pairs(options, "=")), "path_token": path_token}
     check_options(found, told["options"])

@@ -55,6 +55,15 @@ class KeptItem:
     payment_keys: tuple[str, ...] = ()
 
 
+@dataclass(slots=True, kw_only=True)
+class Needs:
+    """What deciding a batch of entries will read, as far as that can be told beforehand."""
+
+    seen: dict[Scope, list[str]] = field(default_factory=dict)
+    known: list[str] = field(default_factory=list)
+    aliases: dict[Scope, list[str]] = field(default_factory=dict)
+
+
 class View(Protocol):
     """What is stored, as of the last commit."""
 

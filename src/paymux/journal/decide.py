@@ -51,7 +51,9 @@ class Unit:
             receipts = tuple(Receipt(result=Result.DUPLICATE, outcome=_word(item)) for item in entry.items)
         else:
             row = self._keep(entry, sha256)
-            receipts = tuple(self._item(entry, item, row, sha256) for item in entry.items)
+            receipts = tuple(
+                self._item(entry, item, row, sha256, old) for old, item in zip(seen, entry.items, strict=True)
+            )
         self._count_attempts(entry, seen)
         if entry.answers is not None:
             self._answered(scope, entry)
@@ -121,9 +123,10 @@ class Unit:
         for row in {old.delivery for old, item in pairs if old is not None and not _differs(old, item)}:
             self.changes.attempts[row] = self.changes.attempts.get(row, 0) + 1
 
-    def _item(self, entry: Entry, item: Item, row: int, sha256: bytes) -> Receipt:
+    def _item(self, entry: Entry, item: Item, row: int, sha256: bytes, old: Seen | None) -> Receipt:
         scope = (entry.account.provider.name, entry.account.name)
-        old = self._seen(scope, item)
+        if item.event_key is not None:  # an item before it in the same delivery may have had its key
+            old = self.changes.seen.get((scope, item.event_key), old)
         if old is None:
             return self._new(entry, item, row, sha256)
         if _differs(old, item):

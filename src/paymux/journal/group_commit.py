@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from paymux.errors import JournalUnavailable
 from paymux.journal.decide import Unit
+from paymux.journal.speech import needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from paymux.journal.changes import Changes, Counters, Rules, View
+    from paymux.journal import Entry
+    from paymux.journal.changes import Changes, Counters, Needs, Rules, View
 
 T = TypeVar("T")
 
@@ -35,6 +37,10 @@ class Store(Protocol):
         """Raises JournalUnavailable."""
         ...
 
+    def foresee(self, needs: Needs) -> None:
+        """Read what a batch will ask the view for in one go, where that is cheaper. Raises JournalUnavailable."""
+        ...
+
     def write(self, changes: Changes) -> None:
         """Raises JournalUnavailable where no delivery can be written now; any other error blames these changes."""
         ...
@@ -52,6 +58,7 @@ class Store(Protocol):
 class _Wish:
     decide: Callable[[Unit], Any]
     answer: asyncio.Future[Any]
+    entry: Entry | None
 
 
 class GroupCommit:
@@ -80,15 +87,16 @@ class GroupCommit:
         self._running: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def run(self, decide: Callable[[Unit], T]) -> T:
-        """Let `decide` change something in the next commit; returns its result when that is durable.
+    async def run(self, decide: Callable[[Unit], T], entry: Entry | None = None) -> T:
+        """Let `decide` change something in the next commit; returns its result when that is durable. `entry` is the
+        delivery that it will append, if any.
 
         Raises JournalUnavailable. A caller that is canceled does not take its wish back.
         """
         if self._closed:
             raise JournalUnavailable("the journal is closed")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._wishes.append(_Wish(decide, answer))
+        self._wishes.append(_Wish(decide, answer, entry))
         if self._running is None:
             self._running = asyncio.create_task(self._drain())
         return await answer
@@ -136,6 +144,7 @@ class GroupCommit:
         await self._store.begin()
         try:
             counters = self.counters.copy() if self.counters else self._store.counters()
+            self._store.foresee(needs(wish.entry for wish in batch if wish.entry is not None))
             unit = Unit(self._store.view, counters, self._rules, self._now())
             results = [wish.decide(unit) for wish in batch]
             self._store.write(unit.changes)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from paymux.delivery import ObjectRef
     from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Rejection
-    from paymux.journal.changes import KeptDelivery, KeptItem, Scope, Seen
+    from paymux.journal.changes import KeptDelivery, KeptItem, Needs, Scope, Seen
     from paymux.lifecycle import Known
 
 RING = 1000
@@ -68,6 +68,9 @@ class MemoryStore:
 
     async def begin(self) -> None:
         await asyncio.sleep(0)
+
+    def foresee(self, needs: Needs) -> None:
+        """A dictionary is read as fast one by one."""
 
     def write(self, changes: Changes) -> None:
         self._written = changes
@@ -128,7 +131,7 @@ class MemoryJournal:
         self._commits = GroupCommit(self.store, rules, now=now, committed=self._wake)
 
     async def append(self, entry: Entry) -> tuple[Receipt, ...]:
-        return await self._commits.run(lambda unit: unit.append(entry))
+        return await self._commits.run(lambda unit: unit.append(entry), entry)
 
     async def mark(self, shard: int) -> int:
         return self._marks.get(shard, 0)

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 from paymux import lifecycle
 from paymux.canonical import Entity, Transition
-from paymux.journal.changes import Overlay
+from paymux.journal.changes import Needs, Overlay
 from paymux.lifecycle import Heard, Known
 from paymux.records import Spoken, entity_key, event_record, is_snapshot
+from paymux.statement import Stated
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from paymux.canonical import State
     from paymux.journal import Entry
     from paymux.journal.changes import Scope, View
     from paymux.lifecycle import Announcement, Standing
+    from paymux.provider import Account
     from paymux.records import Record
     from paymux.statement import Item, Statement
 
@@ -129,6 +133,28 @@ class Speech:
             record = event_record(spoken, announcement, topic=self.topic, key=key, payment_id=payment_id)
             self.records.append((key, record))
             self.unexpected += announcement.lifecycle.transition is Transition.UNEXPECTED
+
+
+def needs(entries: Iterable[Entry]) -> Needs:
+    """What these entries will read: their event keys, the payments they speak of, and those payments' other names."""
+    found = Needs()
+    for entry in entries:
+        scope = (entry.account.provider.name, entry.account.name)
+        found.seen.setdefault(scope, []).extend(item.event_key for item in entry.items if item.event_key is not None)
+        for item in entry.items:
+            if isinstance(item.outcome, Stated):
+                for statement in item.outcome.statements:
+                    _needs_of(entry.account, scope, statement, found)
+    return found
+
+
+def _needs_of(account: Account, scope: Scope, statement: Statement, found: Needs) -> None:
+    found.known.append(entity_key(account, statement.block.id))
+    if statement.payment_id is not None and statement.payment_id != statement.block.id:
+        found.known.append(entity_key(account, statement.payment_id))
+    aliases = statement.aliases if statement.payment_alias is None else (*statement.aliases, statement.payment_alias)
+    if aliases:
+        found.aliases.setdefault(scope, []).extend(aliases)
 
 
 def speech(below: View, topic: str) -> Speech:

@@ -76,7 +76,7 @@ class SqliteJournal(SqliteOutbox):
             raise
 
     async def append(self, entry: Entry) -> tuple[Receipt, ...]:
-        return await self._run(lambda unit: unit.append(entry))
+        return await self._run(lambda unit: unit.append(entry), entry)
 
     async def postpone(self, lookup: LookupRow, until: datetime) -> None:
         await self._run(lambda unit: unit.postpone(lookup, until))
@@ -143,9 +143,9 @@ class SqliteJournal(SqliteOutbox):
         await self._store.close()
         os.close(self._lock)
 
-    async def _run(self, decide: Callable[[Unit], T]) -> T:
+    async def _run(self, decide: Callable[[Unit], T], entry: Entry | None = None) -> T:
         try:
-            result = await self._commits.run(decide)
+            result = await self._commits.run(decide, entry)
         except JournalUnavailable:
             self._failing = True
             raise

@@ -72,7 +72,7 @@ async def test_what_the_api_says_comes_out_whatever_goes_wrong_first(tmp_path: P
     (rejected,) = json.loads(rejections)["rejections"]
     assert (rejected["provider"], rejected["account"]) == ("flexportal", ACCOUNT)
     assert rejected["reason"] == "lookup_not_found"
-    assert b'paymux_quarantined_total{provider="flowglad",reason="lookup_not_found"} 1.0' in metrics
+    assert b'outcome="lookup_not_found",provider="flowglad"' in metrics
 
 
 async def test_a_wrong_api_key_is_said_by_name(tmp_path: Path, kafka, sandbox, session):

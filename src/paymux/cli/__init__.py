@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 found something wrong, 2 unusable input.
 from __future__ import annotations
 
 import os
+import sys
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -87,3 +88,17 @@ def _listed(text: str) -> str:
 @click.version_option(__version__, prog_name="paymux")
 def main() -> None:
     """Payment webhooks in, canonical payment events on Kafka out."""
+    _fill_closed_streams()
+
+
+def _fill_closed_streams() -> None:
+    """Where a supervisor closed stdin, stdout or stderr, the next files and sockets would get their numbers, and
+    libuv aborts on such a one.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  # for as long as the process lives
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115

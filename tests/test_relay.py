@@ -199,6 +199,7 @@ async def test_restored_journal():
     await drain(relay_of(ListOutbox(rows(10)), log))
     state = await stopped(relay_of(ListOutbox(rows(6), mark=5), log))
     assert state.reason == "journal_restored"
+    assert "it ends at 6" in state.detail
     assert f'accept_positions = ["{JOURNAL}/0/10"]' in state.detail
     assert len(numbers(log)) == 10
 
@@ -440,7 +441,7 @@ async def test_broker_killed_in_the_middle_of_a_drain(kafka):
     settings = kafka_settings(kafka, request_timeout=2.0)
     outbox, watcher = ListOutbox(rows(6000, topic=settings.events_topic), lazy=True), Watcher()
     relay = Relay(outbox, lambda: KafkaPublisher(settings, journal=JOURNAL, shard=0), observer=watcher, batch_rows=50)
-    async with running(relay), asyncio.timeout(60):
+    async with running(relay), asyncio.timeout(90):
         while (relay.state.position or 0) < 1000:
             await asyncio.sleep(0.005)
         await asyncio.to_thread(kafka.broker.kill)
@@ -492,4 +493,5 @@ async def test_broker_that_comes_later(kafka):
         assert "127.0.0.1:1" in relay.state.detail
         current = settings
         await relay.drained()
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "something was left behind"
     assert_exactly_once(await seen_from_outside(settings), 20)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from paymux.delivery import Verified
     from paymux.provider import Account, Endpoint
-    from paymux.statement import Outcome
+    from paymux.statement import Outcome, Statement
     from paymux.wild import Wild
 
 
@@ -183,16 +183,23 @@ def _unreadable(account: Account, verified: Verified, outcome: Outcome, position
 
 
 def _fingerprint(head: Head, outcome: Outcome, narrow: bool) -> str:  # noqa: FBT001  # internal
-    """What must stay the same under one event key. Empty where nothing was understood: nothing to compare."""
-    if not isinstance(outcome, Stated):
-        return ""
-    words = [] if narrow else [str(head.event_type), str(head.livemode)]
-    for statement in outcome.statements:
-        block, amount = statement.block, statement.block.amount
-        words += (block.entity, block.id, f"{amount.minor} {amount.currency}" if amount else "")
-        if not narrow:
-            words.append(str(block.provider_status))
-    return "|".join(words)
+    """What must stay the same under one event key: a line for type and mode, and one for what it is about. A line is
+    empty where there is nothing to compare: what nobody understood, or what this provider may change in a retry.
+    """
+    about = [word for statement in _statements(outcome) for word in _about(statement, narrow)]
+    if isinstance(outcome, Lookup):
+        about = sorted(f"{ref.object} {ref.id}" for ref in outcome.objects)
+    return f"{'' if narrow else head.event_type}|{'' if narrow else head.livemode}\n{'|'.join(about)}"
+
+
+def _statements(outcome: Outcome) -> tuple[Statement, ...]:
+    return outcome.statements if isinstance(outcome, Stated) else ()
+
+
+def _about(statement: Statement, narrow: bool) -> tuple[str, ...]:  # noqa: FBT001  # internal
+    block, amount = statement.block, statement.block.amount
+    identity = (block.entity, block.id, f"{amount.minor} {amount.currency}" if amount else "")
+    return identity if narrow else (*identity, str(block.provider_status))
 
 
 def _why(error: Untranslatable) -> Quarantined:

@@ -51,7 +51,7 @@ events_topic = "events-{name}"
 quarantine_topic = "quarantine-{name}"
 checkpoints_topic = "checkpoints-{name}"
 transactional_id_prefix = "paymux-{name}"
-request_timeout = 5
+request_timeout = 3
 [relay]
 mode = "{mode}"
 [log]

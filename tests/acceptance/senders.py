@@ -115,17 +115,19 @@ class Sender:
 
     async def deliver(self, webhook: Webhook) -> None:
         """Again and again until it is a success, like any provider; nothing else is sent twice."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                await self.gateway.up.wait()
-                try:
-                    status, _ = await self.post(webhook)
-                except (aiohttp.ClientError, OSError):
-                    status = 0
-                if 200 <= status < 300:
-                    return
-                assert status in (0, 503), f"{status} for a genuine webhook of {webhook.provider}"
-                await asyncio.sleep(RETRY_SECONDS)
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while True:
+            await self.gateway.up.wait()
+            try:
+                status, text = await self.post(webhook)
+            except (aiohttp.ClientError, OSError) as error:
+                status, text = 0, repr(error).encode()
+            if 200 <= status < 300:
+                return
+            told = f"{status} {text!r} for a genuine webhook of {webhook.provider}"
+            assert status in (0, 503), told
+            assert asyncio.get_running_loop().time() < deadline, f"{told}, again and again"
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def deliver_in_order(self, webhooks: Iterable[Webhook]) -> None:
         for webhook in webhooks:

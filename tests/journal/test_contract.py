@@ -20,6 +20,7 @@ from paymux.journal.changes import Rules
 from paymux.provider import Account
 from paymux.records import Topics
 from paymux.signatures.path_token import PathToken
+from tests import stories
 from tests.journal.stored import deliveries, everything, items, payments
 from tests.journal.tiny import (
     ACCOUNT,
@@ -180,10 +181,27 @@ async def test_a_key_belongs_to_one_account_of_one_provider(journal):
 
 async def test_what_was_not_understood_may_be_understood_later(journal):
     """An item that a newer mapping understands under a key that was quarantined is no conflict."""
-    await put(journal, says("brand.new", "e1"))
+    await append(journal, batch(paid(status="mystery")))
     (receipt,) = await append(journal, batch(paid()))
     assert receipt.result is Result.DUPLICATE
     assert len(await quarantined(journal)) == 1
+
+
+async def test_another_type_under_the_same_key_is_a_conflict(journal):
+    """Also where the one or the other was not understood, or only names an object: nothing is dropped (P6)."""
+    await append(journal, batch(paid()))
+    (receipt,) = await put(journal, says("brand.new", "e1"))
+    assert receipt.result is Result.CONFLICT
+
+
+async def test_another_object_under_the_same_message_id_is_a_conflict(journal):
+    """A thin delivery about another payment must not vanish as a duplicate of the first."""
+    first, second = ({"id": f"pym_{name * 21}", "object": "payment", "customer": {"id": "cust_1"}} for name in "ab")
+    receipts = [
+        (await stories.append(journal, stories.webhook("flowglad", body, key="msg_1")))[0] for body in (first, second)
+    ]
+    assert [receipt.result for receipt in receipts] == [Result.NEW, Result.CONFLICT]
+    assert receipts[1].reason == "conflict"
 
 
 # --- batches

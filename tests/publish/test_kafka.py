@@ -15,6 +15,7 @@ from confluent_kafka.admin import ConfigResource, NewTopic
 from paymux.errors import BrokerUnavailable, RelayStopped, SettingsError
 from paymux.publish import Positions
 from paymux.publish.kafka import KafkaPublisher, KafkaSettings, Security, check_topics, consume, positions
+from paymux.publish.kafka.connection import let_go, within
 from paymux.publish.memory import Fault
 from paymux.sandbox.brokers import EmbeddedBroker
 from tests.conftest import PASSWORDS
@@ -231,6 +232,38 @@ async def test_no_broker():
     assert problem.reason == "broker_unavailable"
     assert CLOSED in str(problem)
     assert time.monotonic() - began < 5
+
+
+async def test_client_that_fails_to_close():
+    """Letting go of a client is bounded and silent, also where it never ends, or lets a cancellation of its own out."""
+
+    async def cancelled_inside():
+        raise asyncio.CancelledError
+
+    async def broken():
+        raise KeyError("unforeseen")
+
+    began = time.monotonic()
+    for closing in (cancelled_inside(), broken(), asyncio.sleep(60)):
+        await let_go(closing)
+    assert time.monotonic() - began < 3
+
+
+async def test_client_cancelled_from_inside():
+    """A CancelledError that nobody asked for is doubt, not the end of the relay; ours goes through."""
+    with pytest.raises(BrokerUnavailable):
+        async with within(5, "trying"):
+            raise asyncio.CancelledError
+
+    async def long():
+        async with within(5, "trying"):
+            await asyncio.sleep(5)
+
+    task = asyncio.create_task(long())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
 
 
 @pytest.mark.kafka

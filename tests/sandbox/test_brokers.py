@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from paymux.errors import SettingsError
 from paymux.sandbox.brokers import EmbeddedBroker, RealBroker
-from paymux.sandbox.java import kafka_class_path, runtime
+from paymux.sandbox.java import KAFKA_VERSION, kafka_class_path, runtime
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,7 +117,7 @@ def test_no_way_to_download(monkeypatch, tmp_path):
 
 def test_cache_is_used(tmp_path):
     """What was downloaded once is taken as it is, without a word."""
-    (tmp_path / "kafka-4.3.0").mkdir()
+    (tmp_path / f"kafka-{KAFKA_VERSION}").mkdir()
     said = []
-    assert kafka_class_path(said.append, cache=tmp_path) == str(tmp_path / "kafka-4.3.0" / "*")
+    assert kafka_class_path(said.append, cache=tmp_path) == str(tmp_path / f"kafka-{KAFKA_VERSION}" / "*")
     assert said == []

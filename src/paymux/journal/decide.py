@@ -308,8 +308,9 @@ def shard_of(key: str, shards: int) -> int:
 
 
 def _differs(old: Seen, item: Item) -> bool:
-    """Only where both were understood: an item that a newer mapping understands is no conflict."""
-    return bool(old.fingerprint and item.fingerprint) and old.fingerprint != item.fingerprint
+    """Line by line, and only where both have one: an item that a newer mapping understands is no conflict."""
+    lines = zip(old.fingerprint.split("\n"), item.fingerprint.split("\n"), strict=False)
+    return any(before and now and before != now for before, now in lines)
 
 
 def _asked_again(old: LookupRow, entry: Entry, item: Item, lookup: Lookup) -> LookupRow:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from paymux.sandbox.java import Progress
 
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 20.0
 _RD_KAFKA_PRODUCER: Final = 0
 _APIVERSIONS_V0: Final = struct.pack(">hhih", 18, 0, 1, -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +15,7 @@ from paymux.errors import BrokerUnavailable, PublishError, RelayStopped, Setting
 from paymux.publish import Positions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping
 
 CLOSE_SECONDS: Final = 1.0
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -181,6 +181,11 @@ async def within(seconds: float, doing: str) -> AsyncIterator[None]:
         raise
     except TimeoutError:
         raise BrokerUnavailable(f"Kafka gave no answer within {seconds:g} s while {doing}.") from None
+    except asyncio.CancelledError as problem:
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise
+        # Nobody cancelled us: a request inside aiokafka was, when its connection closed.
+        raise BrokerUnavailable(f"Kafka's client gave up while {doing}.") from problem
     except Exception as problem:  # aiokafka also raises AssertionError, KeyError and AttributeError on some paths
         raise as_publish_error(problem, doing) from problem
 
@@ -207,11 +212,19 @@ def _short(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".rstrip(".: ")[:300]
 
 
-async def let_go(closing: Awaitable[object]) -> None:
-    """Wait for a client to close, but not long: without a broker some never do. Never raises."""
-    with suppress(Exception):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await closing
+async def let_go(closing: Coroutine[Any, Any, object]) -> None:
+    """Wait for a client to close, but not long: without a broker some never do. Raises nothing of its own.
+
+    In a task of its own: aiokafka's consumer lets the CancelledError of its own requests out of `stop`, and here that
+    would look as if we were cancelled.
+    """
+    task = asyncio.create_task(closing)
+    await asyncio.wait([task], timeout=CLOSE_SECONDS)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CLOSE_SECONDS)
+    if task.done() and not task.cancelled():
+        task.exception()
 
 
 async def explain_unreachable(settings: KafkaSettings) -> BrokerUnavailable:

@@ -53,6 +53,34 @@ def test_groups_of_four(number, separator):
     assert mask(f"card {written}.") == f"card {'*' * (len(number) - 4)}{number[-4:]}."
 
 
+SEPARATORS = {
+    "dots": ".",
+    "underscores": "_",
+    "no-break blanks": "\u00a0",
+    "narrow no-break blanks": "\u202f",
+    "en dashes": "\u2013",
+    "em dashes": "\u2014",
+    "two blanks": "  ",
+    "dashes in blanks": " - ",
+    "line feeds": "\n",
+    "Windows' line feeds": "\r\n",
+}
+
+
+@pytest.mark.parametrize("separator", SEPARATORS.values(), ids=SEPARATORS)
+def test_groups_with_anything_between_that_people_type(separator):
+    """What stands around the number stays as it was written."""
+    written = separator.join(["4242"] * 4)
+
+    assert mask(f"a\u00a0_card.{written}\u2013b.") == "a\u00a0_card.************4242\u2013b."
+
+
+def test_digits_of_full_width():
+    """As an East Asian keyboard types them; other text of that width stays."""
+    assert mask("\uff23 " + "\uff14\uff12" * 8) == "\uff23 ************4242"
+    assert mask("\uff14\uff12" * 7) == "\uff14\uff12" * 7
+
+
 @pytest.mark.parametrize("number", ["3782 822463 10005", "3782-822463-10005", "3622 720627 1667"])
 def test_groups_as_american_express_and_diners_print_them(number):
     """Groups of any length make a number."""

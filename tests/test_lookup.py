@@ -21,9 +21,12 @@ from paymux.provider import Account
 from paymux.provider_api import Pace, ProviderApi, open_session
 from paymux.providers.flexportal import FLEXPORTAL
 from paymux.providers.flowglad import FLOWGLAD
-from paymux.sandbox.samples import answers
-from paymux.signatures import verify
+from paymux.providers.stripe import STRIPE
+from paymux.sandbox.samples import answers, webhooks
+from paymux.signatures import trusted, verify
+from paymux.telemetry import Metrics
 from paymux.translate import translate
+from paymux.wiring.shown import LookupReports
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OPTIONS = {"tenant_id": "bu_harbour_lease"}
@@ -63,6 +66,8 @@ class World:
         self.journal = FullDisk(now=self.clock)
         self.asked = []
         self.told = []
+        self.metrics = Metrics()
+        self.reports = LookupReports(self.metrics)
         self.answer = lambda _: web.Response(status=500)
         self.accounts = {
             (provider.name, name): Account(provider=provider, name=name, options=options, checks=checks)
@@ -70,6 +75,7 @@ class World:
                 (FLOWGLAD, "acme", {}, ((FLOWGLAD.signature, (FLOWGLAD.signature.key(SECRET),)),)),
                 (FLOWGLAD, "other", {}, ((FLOWGLAD.signature, (FLOWGLAD.signature.key(SECRET),)),)),
                 (FLEXPORTAL, "acme", OPTIONS, ((FLEXPORTAL.signature, ()),)),
+                (STRIPE, "acme", {}, ()),
             )
         }
         self.clients = {
@@ -95,10 +101,18 @@ class World:
             clients=self.clients,
             clock=self.clock,
             new_id=lambda: str(uuid7()),
-            observe=lambda name, labels: self.told.append((name, dict(labels))),
+            observe=self.observe,
             jitter=lambda: 1.0,
             poll=poll,
         )
+
+    def observe(self, name, facts):
+        self.told.append((name, dict(facts)))
+        self.reports(name, facts)
+
+    def counted(self, name):
+        """What a counter has: labels -> count."""
+        return dict(self.metrics.counters[name])
 
     async def serve(self, request):
         self.asked.append((self.clock.now, request.path))
@@ -115,11 +129,15 @@ class World:
         }
         await self._append(self.accounts["flowglad", account], body, headers)
 
+    async def event(self, body):
+        """A Stripe event, of an account that asks for no proof."""
+        await self._append(self.accounts["stripe", "acme"], json.dumps(body), {}, trusted)
+
     async def hint(self, event="payment.succeeded", payment=HINTED):
         body = json.dumps({"event": event, "timestamp": "2026-01-09T10:00:00Z", "data": {"paymentId": payment}})
         await self._append(self.accounts["flexportal", "acme"], body, {})
 
-    async def _append(self, account, body, headers):
+    async def _append(self, account, body, headers, prove=None):
         delivery = Delivery(
             id=str(uuid7()),
             provider=account.provider.name,
@@ -128,7 +146,7 @@ class World:
             body=body.encode(),
             headers=tuple(headers.items()),
         )
-        verified = verify(delivery, account.checks)
+        verified = prove(delivery) if prove else verify(delivery, account.checks)
         await self.journal.append(Entry(account=account, verified=verified, items=translate(account, verified)))
 
     async def events(self):
@@ -137,7 +155,7 @@ class World:
         return [value["data"]["reason"] if value["type"] == "paymux.quarantined" else value["type"] for value in values]
 
     def reasons(self, name):
-        return [labels["reason"] for told, labels in self.told if told == name]
+        return [facts["reason"] for told, facts in self.told if told == name]
 
     @asynccontextmanager
     async def running(self, lookups=None):
@@ -212,7 +230,22 @@ async def test_a_thin_webhook(world):
     origin = json.loads(row.record.value)["data"]["origin"]
     assert (origin["via"], origin["proof"], origin["event_type"]) == ("lookup", "api", None)
     assert origin["event_key"].startswith(f"{PAYMENT}:")
-    assert ("lookup_answered", {"provider": "flowglad", "account": "acme", "outcome": "events"}) in world.told
+    ((name, facts),) = world.told
+    (asker,) = [kept for kept in world.journal.store.deliveries.values() if kept.delivery.via is Via.WEBHOOK]
+    assert (name, facts) == (
+        "lookup_answered",
+        {
+            "provider": "flowglad",
+            "account": "acme",
+            "object": "payment",
+            "id": PAYMENT,
+            "delivery_id": asker.delivery.id,
+            "proof": "signature",
+            "outcome": "events",
+        },
+    )
+    assert world.counted("paymux_lookups") == {("flowglad", "answered", "events"): 1}
+    assert world.counted("paymux_quarantined") == {}
 
 
 async def test_what_is_stored_of_an_answer(world):
@@ -318,6 +351,47 @@ async def test_an_outcome_that_comes_later(world):
     assert await world.events() == ["payment.processing", "payment.succeeded"]
 
 
+async def test_a_success_that_is_answered_by_failure(world):
+    """FlexPortal's `failed` does not answer for payment.succeeded: it is asked for until it is paid."""
+    world.answer = says(PORTAL["payment--failed"])
+    await world.hint("payment.succeeded")
+    async with world.running():
+        await due_in(world, timedelta(minutes=1))
+        world.clock.advance(minutes=1)
+        await due_in(world, timedelta(minutes=10))
+        paid = {**PORTAL["payment--failed"]["payment"], "status": "paid", "updatedAt": "2026-02-09T10:00:00.000Z"}
+        world.answer = says({"payment": paid})
+        world.clock.advance(minutes=10)
+        await settled(world)
+    assert len(world.asked) == 3
+    assert await world.events() == ["payment.failed", "payment.succeeded"]
+
+
+@pytest.mark.parametrize("label", ["payment--failed", "payment"])
+async def test_a_failure_that_is_answered(world, label):
+    """payment.failed is settled by the failure, and by what came after it."""
+    world.answer = says(PORTAL[label])
+    await world.hint("payment.failed")
+    async with world.running():
+        await settled(world)
+    assert len(world.asked) == 1
+
+
+async def test_a_payout_that_is_on_its_way(world):
+    """What is promised of a payout is waited for as it is of a payment."""
+    payout = next(json.loads(sample.body) for sample in answers("stripe") if sample.name == "payout")
+    thin = next(json.loads(sample.body) for sample in webhooks("stripe") if sample.name == "v1.payout.paid")
+    thin["related_object"]["id"] = payout["id"]
+    world.answer = says({**payout, "status": "in_transit"})
+    await world.event(thin)
+    async with world.running():
+        await due_in(world, timedelta(minutes=1))
+        world.answer = says({**payout, "status": "paid"})
+        world.clock.advance(minutes=1)
+        await settled(world)
+    assert await world.events() == ["payout.in_transit", "payout.paid"]
+
+
 async def test_an_event_that_promises_nothing(world):
     """A payment that was only scheduled is open, and is not asked for again."""
     world.answer = says(PORTAL["payment--pending"])
@@ -363,6 +437,8 @@ async def test_an_object_that_does_not_exist(world):
     assert await world.events() == ["lookup_not_found"]
     assert world.reasons("lookup_given_up") == ["lookup_not_found"]
     assert await world.journal.rejections(10) == []
+    assert world.counted("paymux_quarantined") == {("flowglad", "lookup_not_found"): 1}
+    assert world.counted("paymux_rejections") == {}
 
 
 async def test_a_hint_about_nothing(world):
@@ -376,6 +452,8 @@ async def test_a_hint_about_nothing(world):
     assert await world.events() == []
     (rejection,) = await world.journal.rejections(10)
     assert (rejection.reason, rejection.provider, rejection.account) == ("lookup_not_found", "flexportal", "acme")
+    assert world.counted("paymux_rejections") == {("flexportal", "lookup_not_found"): 1}
+    assert world.counted("paymux_quarantined") == {}
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -456,7 +534,10 @@ async def test_an_answer_that_is_not_understood(world, body, reason):
     async with world.running():
         await settled(world)
     assert await world.events() == [reason]
-    assert ("lookup_answered", {"provider": "flowglad", "account": "acme", "outcome": "quarantined"}) in world.told
+    ((name, facts),) = world.told
+    assert (name, facts["outcome"], facts["reason"]) == ("lookup_answered", "quarantined", reason)
+    assert world.counted("paymux_lookups") == {("flowglad", "answered", "quarantined"): 1}
+    assert world.counted("paymux_quarantined") == {("flowglad", reason): 1}
 
 
 async def test_an_answer_beyond_the_bound(world):
@@ -502,7 +583,7 @@ async def test_a_journal_that_cannot_commit(world):
 
 
 async def test_requests_at_once(world):
-    """An account has at most two requests under way, and the other's do not wait for them."""
+    """An account has at most four requests under way, and the other's do not wait for them."""
     under_way, most = {"acme": 0, "other": 0}, {"acme": 0, "other": 0}
     go_on = asyncio.Event()
 
@@ -519,11 +600,11 @@ async def test_requests_at_once(world):
         await world.deliver(f"pym_{number}", message=f"msg_{number}")
     await world.deliver("pym_9", message="msg_9", account="other")
     async with world.running():
-        await until(lambda: under_way == {"acme": 2, "other": 1})
+        await until(lambda: under_way == {"acme": 4, "other": 1})
         await quiet()
         go_on.set()
         await settled(world)
-    assert most == {"acme": 2, "other": 1}
+    assert most == {"acme": 4, "other": 1}
     assert len(world.asked) == 7
 
 
@@ -558,6 +639,20 @@ async def test_an_account_that_is_gone(world):
         world.clock.advance(minutes=5)
         await settled(world)
     assert await world.events() == ["payment.succeeded"]
+
+
+async def test_an_account_without_a_key(world):
+    """It cannot ask, so its deliveries are quarantined, and the reason says what is missing."""
+    account = world.accounts["flowglad", "acme"]
+    world.clients["flowglad", "acme"] = Client(account=account, api=None)
+    await world.deliver()
+    async with world.running():
+        await settled(world)
+    assert world.asked == []
+    (row,) = await world.journal.read(0, 0, 10)
+    data = json.loads(row.record.value)["data"]
+    assert (data["reason"], data["detail"]) == ("lookup_denied", "the account has no api_key")
+    assert world.counted("paymux_quarantined") == {("flowglad", "lookup_denied"): 1}
 
 
 async def test_a_wake_up(world):

@@ -5,6 +5,7 @@ import gzip
 import traceback
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 from paymux.delivery import ObjectRef
 from paymux.errors import ApiError, SettingsError
 from paymux.provider_api import Pace, ProviderApi, base_url, checked_url, open_session
+from paymux.providers import BY_NAME
 from paymux.providers.flexportal import FLEXPORTAL
 from paymux.providers.flowglad import FLOWGLAD
 
@@ -64,7 +66,7 @@ def flowglad(server, session, **more):
         key=SecretStr(KEY),
         options={},
         session=session,
-        **{"pace": Pace(burst=99), **more},
+        **{"pace": Pace(rate=99, burst=99), **more},
     )
 
 
@@ -313,6 +315,40 @@ def test_which_host():
     assert base_url(FLEXPORTAL.api, {"region": "qatar"}, None) == "https://api-qatar.flexportal.io"
     assert base_url(FLEXPORTAL.api, {"region": "us"}, "http://127.0.0.1:1") == "http://127.0.0.1:1"
     assert base_url(FLOWGLAD.api, {}, None) == "https://app.flowglad.com/api/v1"
+
+
+@pytest.mark.parametrize(
+    ("provider", "path"),
+    [("flexportal", ""), ("flexprice", "/v1"), ("flowglad", "/api/v1"), ("flowlix", "/v1"), ("stripe", "")],
+)
+def test_a_url_without_a_path(provider, path):
+    """A bare host gets the path of the provider's own URL; a path of one's own is left alone."""
+    api = BY_NAME[provider].api
+    assert urlsplit(base_url(api, {}, None)).path == path
+    assert base_url(api, {}, "https://api.example") == f"https://api.example{path}"
+    assert base_url(api, {}, "http://127.0.0.1:8080/") == f"http://127.0.0.1:8080{path}"
+    assert base_url(api, {}, "https://api.example/payments-api/") == "https://api.example/payments-api"
+
+
+@pytest.mark.parametrize(("provider", "a_minute"), [("flexportal", 100), ("flowlix", 500)])
+def test_a_documented_rate(provider, a_minute):
+    """A minute that begins with a burst stays within what the provider allows."""
+    api = BY_NAME[provider].api
+    assert api.rate * 60 + api.burst <= a_minute
+
+
+async def test_a_client_at_its_providers_rate(session):
+    """The first requests go at once, as many as the burst; the next one waits for its token."""
+    api = ProviderApi(
+        api=FLEXPORTAL.api,
+        url="http://127.0.0.1:1",
+        key=SecretStr(KEY),
+        options={"tenant_id": "bu_1"},
+        session=session,
+    )
+    waits = [api.pace.reserve() for _ in range(FLEXPORTAL.api.burst + 1)]
+    assert set(waits[:-1]) == {0.0}
+    assert waits[-1] == pytest.approx(1 / 1.5, abs=0.1)
 
 
 async def test_pages(server, api):

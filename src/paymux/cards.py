@@ -13,13 +13,21 @@ SHORTEST = 13
 LONGEST = 19
 _LONGEST_PHONE = 15  # digits after the +, E.164
 
+# What may stand between groups besides blanks and dashes, and digits of another width, as what they are read as: one
+# character for one, so that places in the copy are places in the text. No dash for the others: a UUID has plain ones.
+_PLAIN = str.maketrans(
+    "._\t\n\r\u00a0\u2007\u2009\u202f\u2010\u2011\u2012\u2013\u2014\u2212"
+    "\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19",
+    " " * 15 + "0123456789",
+)
+_BETWEEN = "[ -]{0,3}"
 # As many digits as the shortest number has: few texts hold them, and this is quicker than `_RUN`.
-_POSSIBLE = re.compile("[ -]?".join(["[0-9]"] * SHORTEST))
-# A UUID, to step over it; or a run of digits in groups, single blanks or dashes between them, with what stands around
+_POSSIBLE = re.compile(_BETWEEN.join(["[0-9]"] * SHORTEST))
+# A UUID, to step over it; or a run of digits in groups, a few blanks or dashes between them, with what stands around
 # the number (an expiry date, a code).
 _RUN = re.compile(
     r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
-    r"|(?<![0-9])(?P<run>[0-9](?:[ -]?[0-9]){12,})"
+    rf"|(?<![0-9])(?P<run>[0-9](?:{_BETWEEN}[0-9]){{12,}})"
 )
 _GROUP = re.compile(r"[0-9]+")
 # First digits of the networks: Visa; Mastercard, Maestro; Mir, Mastercard; American Express, Diners, JCB; Discover,
@@ -33,24 +41,26 @@ _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 def mask(text: str) -> str:
     """`text` with every card number replaced by asterisks and its last four digits."""
-    if len(text) < SHORTEST or not _POSSIBLE.search(text):
+    if len(text) < SHORTEST:
         return text
-    return _RUN.sub(_masked, text)
-
-
-def _masked(match: re.Match[str]) -> str:
-    run = match["run"]
-    if run is None:
-        return match[0]
-    numbers = list(_numbers(run))
-    if not numbers or _is_phone(match):
-        return run
+    plain = text.translate(_PLAIN)
+    if not _POSSIBLE.search(plain):
+        return text
     shown, done = [], 0
-    for start, end in _joined(numbers):
-        digits = run[start:end].translate(_SEPARATORS)
-        shown += [run[done:start], "*" * (len(digits) - 4), digits[-4:]]
+    for start, end in _found(plain):
+        digits = plain[start:end].translate(_SEPARATORS)
+        shown += [text[done:start], "*" * (len(digits) - 4), digits[-4:]]
         done = end
-    return "".join([*shown, run[done:]])
+    return "".join([*shown, text[done:]])
+
+
+def _found(plain: str) -> Iterator[tuple[int, int]]:
+    """Where to mask, in order."""
+    for match in _RUN.finditer(plain):
+        run = match["run"]
+        numbers = list(_numbers(run)) if run is not None else []
+        if numbers and not _is_phone(match):
+            yield from ((match.start() + start, match.start() + end) for start, end in _joined(numbers))
 
 
 def _is_phone(match: re.Match[str]) -> bool:

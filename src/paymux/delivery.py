@@ -91,12 +91,21 @@ class Delivery:
         return [value for key, value in self.headers if key.lower() == name]
 
     def redacted(self, secret_headers: Iterable[bytes] = ()) -> Delivery:
-        """The form that may be stored and shown."""
+        """The form that may be stored and shown. A proxy's headers may repeat the path, its token included."""
         hidden = ALWAYS_SECRET.union(secret_headers)
         if self.path_token is None and hidden.isdisjoint([name.lower() for name, _ in self.headers]):
             return self
-        headers = tuple((k, REDACTED if k.lower() in hidden else v) for k, v in self.headers)
-        return replace(self, headers=headers, path_token=None)
+        headers = tuple((k, REDACTED if k.lower() in hidden else self._without_token(v)) for k, v in self.headers)
+        query = self._without_token(self.query.encode(errors="surrogateescape")).decode(errors="surrogateescape")
+        return replace(self, headers=headers, query=query, path_token=None)
+
+    def _without_token(self, value: bytes) -> bytes:
+        token = (self.path_token or "").encode(errors="surrogateescape")
+        return value.replace(token, REDACTED) if token else value
+
+    def unproven(self) -> Delivery:
+        """What may be kept of a delivery that proves nothing: not what a stranger wrote (V-63)."""
+        return replace(self, headers=(), query="", body=b"", path_token=None)
 
 
 class Verified:

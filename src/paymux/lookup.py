@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from paymux.canonical import Entity, PaymentStatus, RefundStatus
 from paymux.delivery import Delivery, Proof, Via
 from paymux.errors import ApiError
-from paymux.journal import Entry, Rejection
+from paymux.journal import Entry, Rejection, Result
 from paymux.signatures import confirmed
 from paymux.statement import Stated
 from paymux.translate import translate
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from paymux.journal import Journal, LookupRow
+    from paymux.journal import Journal, LookupRow, Receipt
     from paymux.provider import Account
     from paymux.provider_api import Answer, ProviderApi
     from paymux.statement import Item
@@ -33,18 +32,13 @@ if TYPE_CHECKING:
     Name = tuple[str, str]  # provider, account
     Observer = Callable[[str, Mapping[str, str]], None]
 
-AT_ONCE: Final = 2  # requests of one account
+AT_ONCE: Final = 4  # requests of one account
 SHORTEST_BACKOFF: Final = 1.0
 LONGEST_BACKOFF: Final = 300.0
 MISSING_AGAIN: Final = timedelta(seconds=2)
 NO_API_AGAIN: Final = timedelta(minutes=5)
-# When to ask again for an object that was to be settled and is still open.
+# When to ask again for an object that has none of the statuses which the delivery may have promised.
 ROUNDS: Final = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
-
-OPEN: Final[Mapping[Entity, frozenset[str]]] = {
-    Entity.PAYMENT: frozenset({PaymentStatus.PENDING, PaymentStatus.REQUIRES_ACTION, PaymentStatus.PROCESSING}),
-    Entity.REFUND: frozenset({RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.PROCESSING}),
-}
 
 # A provider's objects may be a moment behind its webhooks, so the first 404 of a lookup is not yet an answer.
 _GIVES_UP: Final = {"not_found": "lookup_not_found", "denied": "lookup_denied", "shape": "shape"}
@@ -55,17 +49,18 @@ _LARGEST_BATCH: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """An account that can be asked about."""
+    """A configured account. `api` is None where it cannot be asked about, having no `api_key`."""
 
     account: Account
-    api: ProviderApi
+    api: ProviderApi | None
 
 
 class Lookups:
     """`clients` is read anew each time: it may change while the worker runs.
 
-    `observe` is told what happened as (name, labels): lookup_answered {outcome}, lookup_postponed {reason},
-    lookup_given_up {reason}, lookup_failed {error}; each with provider and account.
+    `observe` is told what happened as (name, facts): lookup_answered {outcome, and the reason if it was quarantined},
+    lookup_postponed {reason}, lookup_given_up {reason}, lookup_failed {error}; each with provider and account, and with
+    the object, its id, and the delivery that asked with its proof.
     """
 
     def __init__(
@@ -178,6 +173,9 @@ class Lookups:
         if client is None:
             await self._postpone(row, self._clock() + NO_API_AGAIN, "no_api")
             return
+        if client.api is None:
+            await self._give_up(row, ApiError("the account has no api_key", reason="denied"))
+            return
         try:
             answer = await client.api.get(row.ref)
         except ApiError as error:
@@ -208,7 +206,7 @@ class Lookups:
             account=account, verified=verified, items=items, answers=row.id, asked=row.asked, again_at=again_at
         )
         receipts = await self._journal.append(entry)
-        self._tell("lookup_answered", row, outcome=receipts[0].outcome)
+        self._tell("lookup_answered", row, outcome=receipts[0].outcome, **_refusal(receipts[0]))
 
     async def _unanswered(self, row: LookupRow, error: ApiError) -> None:
         if error.reason == "not_found" and row.id not in self._missed:
@@ -240,8 +238,16 @@ class Lookups:
         backoff = longest * (1 + self._jitter()) / 2
         return self._clock() + timedelta(seconds=max(backoff, retry_after or 0.0))
 
-    def _tell(self, name: str, row: LookupRow, **labels: str) -> None:
-        self._observe(name, {"provider": row.provider, "account": row.account, **labels})
+    def _tell(self, name: str, row: LookupRow, **more: str) -> None:
+        facts = {
+            "provider": row.provider,
+            "account": row.account,
+            "object": row.ref.object,
+            "id": row.ref.id,
+            "delivery_id": row.delivery_id,
+            "proof": row.proof.value,
+        }
+        self._observe(name, facts | more)
 
 
 def _name(row: LookupRow) -> Name:
@@ -249,16 +255,20 @@ def _name(row: LookupRow) -> Name:
 
 
 def _asks_again(row: LookupRow, items: Sequence[Item]) -> bool:
-    return row.settles and row.rounds < len(ROUNDS) and any(_is_open(row, item) for item in items)
+    return bool(row.settles) and row.rounds < len(ROUNDS) and any(_is_unsettled(row, item) for item in items)
 
 
-def _is_open(row: LookupRow, item: Item) -> bool:
+def _is_unsettled(row: LookupRow, item: Item) -> bool:
+    """Of the object itself: what is nested in it was not promised, and a status of None says nothing."""
     if not isinstance(item.outcome, Stated):
         return False
-    return any(
-        statement.block.id == row.ref.id and statement.block.status in OPEN.get(statement.block.entity, ())
-        for statement in item.outcome.statements
-    )
+    statuses = {statement.block.status for statement in item.outcome.statements if statement.block.id == row.ref.id}
+    return not statuses <= {None, *row.settles}
+
+
+def _refusal(receipt: Receipt) -> dict[str, str]:
+    """Why it was quarantined, the first time."""
+    return {"reason": receipt.reason} if receipt.reason and receipt.result is not Result.DUPLICATE else {}
 
 
 def _rejection(row: LookupRow, reason: str, at: datetime) -> Rejection:

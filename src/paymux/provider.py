@@ -157,7 +157,8 @@ class Listing:
 class Api:
     """The provider's API. `regions` are other hosts that the `region` option chooses.
 
-    `headers` makes the authentication from the API key and the account's options.
+    `headers` makes the authentication from the API key and the account's options. `rate` (a second) and `burst` bound
+    the requests of one account.
     """
 
     url: str
@@ -165,6 +166,8 @@ class Api:
     objects: Mapping[str, Endpoint]
     payments: Listing | None = None
     regions: Mapping[str, str] = field(default_factory=dict)
+    rate: float = 20.0
+    burst: int = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

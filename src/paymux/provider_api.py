@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -63,7 +63,7 @@ class Answer:
 class Pace:
     """A token bucket: `burst` requests at once, then `rate` a second, in the order in which they were asked for."""
 
-    def __init__(self, *, rate: float = 1.5, burst: int = 10, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._burst = float(burst)
         self._clock = clock
@@ -84,6 +84,7 @@ class Pace:
 class ProviderApi:
     """One account's way to its provider's API.
 
+    `pace` None: a fresh one at the provider's rate.
     Raises SettingsError where the URL or the key cannot be used. `get` and `list_payments` raise ApiError: not_found
     (404, 410), denied (401, 403), rate_limited (429), unavailable (any other status, a timeout, a connection that fails
     or ends early), shape (an id that the provider cannot mean, an answer beyond the bound, a page that does not say
@@ -108,7 +109,7 @@ class ProviderApi:
         self._key = key
         self._session = session
         self._options = options
-        self._pace = pace or Pace()
+        self.pace = pace or Pace(rate=api.rate, burst=api.burst)
         self._timeout = aiohttp.ClientTimeout(total=deadline)
 
     def __repr__(self) -> str:
@@ -151,7 +152,7 @@ class ProviderApi:
 
     async def _fetch(self, path: str, query: tuple[tuple[str, str], ...], largest: int) -> Answer:
         """The failure is raised outside of `except`: aiohttp's errors carry the request, with its key."""
-        await self._pace.take()
+        await self.pace.take()
         url = URL(self._base + path, encoded=True).with_query(query or None)
         try:
             async with self._session.get(
@@ -185,8 +186,15 @@ def open_session() -> aiohttp.ClientSession:
 
 
 def base_url(api: Api, options: Mapping[str, str], configured: str | None) -> str:
-    """The account's `api_url`, else that of its `region`, else the provider's own."""
-    return configured or api.regions.get(options.get("region", ""), api.url)
+    """The account's `api_url`, else that of its `region`, else the provider's own. Raises SettingsError as checked_url.
+
+    An `api_url` that is only a host gets the path that the provider's own URL has.
+    """
+    own = api.regions.get(options.get("region", ""), api.url)
+    if configured is None:
+        return own
+    base = checked_url(configured)
+    return base if urlsplit(base).path else base + urlsplit(own).path
 
 
 def checked_url(url: str) -> str:

@@ -112,7 +112,7 @@ def offline_events(account: Account, verified: Verified, item: Item) -> list[byt
     return events
 
 
-def quarantine_record(data: QuarantineData, *, topic: str, attempt: int = 1) -> Record:
+def quarantine_record(data: QuarantineData, *, topic: str, attempt: int | str = 1) -> Record:
     """The record that says why an item could not be translated; `attempt` tells its translations apart."""
     event_id = str(uuid5(_QUARANTINE, f"{data.delivery_id}\n{data.item}\n{attempt}"))
     source = f"/paymux/{data.provider}/{data.account}"

@@ -139,8 +139,9 @@ class Relay:
         """Until cancelled, or until it stops itself: then `state` says why, and only a restart goes on."""
         while True:
             self._enter(Phase.STARTING, self.state.reason, self.state.detail)
-            publisher = self._publisher()
+            publisher: Publisher | None = None
             try:
+                publisher = self._publisher()
                 await self._relay(publisher)
             except RelayStopped as stop:
                 self._enter(Phase.STOPPED, stop.reason, _instructions(stop))
@@ -149,7 +150,8 @@ class Relay:
                 reason = problem.reason if isinstance(problem, PaymuxError) else PaymuxError.reason
                 self._enter(Phase.WAITING, reason, str(problem) or repr(problem))
             finally:
-                await publisher.abandon()
+                if publisher is not None:
+                    await publisher.abandon()
             await asyncio.sleep(self._backoff.after(self.state.reason))
 
     async def lag(self) -> Lag:

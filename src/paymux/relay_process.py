@@ -11,16 +11,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
+import signal
 import sys
+import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import uvloop
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from paymux.errors import JournalUnavailable
 from paymux.journal.sqlite.outbox import SqliteOutbox
@@ -35,7 +38,11 @@ if TYPE_CHECKING:
     from paymux.relay import RelayObserver
 
 POLL_SECONDS: Final = 1.0
-RESTART_SECONDS: Final = 1.0
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 30.0
+STEADY_SECONDS: Final = 60.0
+END_SECONDS: Final = 3.0
+UNUSABLE_ORDER: Final = 2
 LARGEST_LINE: Final = 1_048_576
 
 
@@ -51,9 +58,26 @@ class Order:
     log_form: str = "json"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    events: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What the process says: a line of its stdout."""
+
+    state: RelayState | None = None
+    topics: TopicReport | None = None
+    published: Published | None = None
+    position: int | None = None
+
+
 _ORDER: Final = TypeAdapter(Order)
-_STATE: Final = TypeAdapter(RelayState)
-_REPORT: Final = TypeAdapter(TopicReport)
+_REPORTED: Final = TypeAdapter(Reported)
+# What a Kafka client and Python may need; no secret of another setting goes along.
+_ENVIRONMENT: Final = re.compile(r"PATH|HOME|LANG|LC_.*|TZ|TMPDIR|PYTHON.*|SSL_CERT_.*|VIRTUAL_ENV")
 
 
 class RelayProcess:
@@ -74,22 +98,26 @@ class RelayProcess:
         self._on_topics = on_topics
         self._now = now
         self._moved = asyncio.Event()
+        self._pause = FIRST_PAUSE
         self.state = RelayState(shard=order.shard, phase=Phase.STARTING, since=now())
 
     async def run(self) -> None:
         """Until cancelled, or until the relay stops itself: then `state` says why."""
         while True:
-            detail = "The relay's process ended; it is started again."
+            began = time.monotonic()
             try:
-                await self._live()
-            except OSError as error:
-                detail = f"The relay's process cannot be started: {error}."
+                why = f"The relay's process ended with exit code {await self._live()}"
+            except Exception as error:  # noqa: BLE001  # whatever it is, start over
+                why = f"The relay's process was let go of: {error!r:.200}"
             if self.state.phase is Phase.STOPPED:
                 return
+            steady = time.monotonic() - began > STEADY_SECONDS
+            self._pause = FIRST_PAUSE if steady else min(self._pause * 2, LONGEST_PAUSE)
+            detail = f"{why}; it is started again in {self._pause:g} s."
             self._enter(
                 replace(self.state, phase=Phase.WAITING, since=self._now(), reason="process_ended", detail=detail)
             )
-            await asyncio.sleep(RESTART_SECONDS)
+            await asyncio.sleep(self._pause)
 
     async def lag(self) -> Lag:
         """Asks the journal, so not for every event. Raises JournalUnavailable."""
@@ -110,15 +138,17 @@ class RelayProcess:
             self._moved.clear()
             await self._moved.wait()
 
-    async def _live(self) -> None:
-        """One life of the process."""
+    async def _live(self) -> int:
+        """One life of the process; its exit code."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # nothing is imported from the working directory
             "-m",
             "paymux.relay_process",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=LARGEST_LINE,
+            env={name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)},
             start_new_session=True,  # a terminal's Ctrl-C is for the parent, which drains first
         )
         if process.stdin is None or process.stdout is None:  # Defensive: both were asked for.
@@ -126,47 +156,66 @@ class RelayProcess:
         telling = asyncio.create_task(self._tell(process.stdin))
         try:
             while line := await process.stdout.readline():
-                await self._hear(orjson.loads(line))
+                await self._hear(line)
         finally:
             telling.cancel()
-            process.stdin.close()
-            with suppress(ProcessLookupError):
-                process.terminate()
-            with suppress(asyncio.CancelledError):
-                await telling
-            await process.wait()
+            await asyncio.gather(telling, return_exceptions=True)
+            await _ended(process)
+        return process.returncode or 0
 
     async def _tell(self, stdin: asyncio.StreamWriter) -> None:
         """The order, then the end of the outbox each time it moves."""
         shard, told = self._order.shard, -1
-        with suppress(ConnectionError):
-            stdin.write(_ORDER.dump_json(self._order) + b"\n")
-            while True:
+        stdin.write(_ORDER.dump_json(self._order) + b"\n")
+        while True:
+            try:
                 end = await self._outbox.end(shard)
                 if end != told:
                     stdin.write(b"%d\n" % end)
                     await stdin.drain()
                     told = end
-                with suppress(JournalUnavailable):
-                    await self._outbox.wait(shard, told, POLL_SECONDS)
+                await self._outbox.wait(shard, told, POLL_SECONDS)
+            except JournalUnavailable:
+                await asyncio.sleep(POLL_SECONDS)
 
-    async def _hear(self, said: dict[str, Any]) -> None:
-        for name, value in said.items():
-            match name:
-                case "state":
-                    self._enter(_STATE.validate_python(value, strict=False))
-                case "topics":
-                    self._on_topics(_REPORT.validate_python(value, strict=False))
-                case "published":
-                    self._observer.published(**value)
-                case "position":
-                    await self._outbox.advance(self._order.shard, value)
-                    self.state = replace(self.state, position=value)
-                    self._moved.set()
+    async def _hear(self, line: bytes) -> None:
+        """A line that is no report (a library that prints) is passed over."""
+        try:
+            said = _REPORTED.validate_json(line)
+        except ValidationError:
+            return
+        if said.topics is not None:
+            self._on_topics(said.topics)
+        if said.published is not None:
+            self._observer.published(
+                shard=self._order.shard, events=said.published.events, seconds=said.published.seconds
+            )
+        if said.position is not None:
+            await self._outbox.advance(self._order.shard, said.position)
+            self._move_to(replace(self.state, position=said.position))
+        if said.state is not None:
+            self._enter(said.state)
+
+    def _move_to(self, state: RelayState) -> None:
+        self.state = state
+        self._moved.set()
 
     def _enter(self, state: RelayState) -> None:
-        self.state = state
+        self._move_to(state)
         self._observer.entered(state)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Its stdin's end ends it, transaction and all; if not soon, it is killed, and the broker ends the transaction."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 # --- the child
@@ -186,7 +235,7 @@ class _ToldOutbox(SqliteOutbox):
 
     async def advance(self, shard: int, seq: int) -> None:
         await super().advance(shard, seq)
-        _say({"position": seq})
+        _say(Reported(position=seq))
 
     async def wait(self, shard: int, after: int, timeout: float) -> None:  # noqa: ASYNC109  # a poll, not a deadline
         del shard
@@ -202,24 +251,30 @@ class _Said:
     """The relay's observer: everything goes to the parent."""
 
     def entered(self, state: RelayState) -> None:
-        _say({"state": asdict(state)})
+        _say(Reported(state=state))
 
     def published(self, *, shard: int, events: int, seconds: float) -> None:
-        _say({"published": {"shard": shard, "events": events, "seconds": seconds}})
+        del shard
+        _say(Reported(published=Published(events=events, seconds=seconds)))
 
 
-def _say(what: dict[str, Any]) -> None:
+def _say(what: Reported) -> None:
     sys.stdout.buffer.write(orjson.dumps(what) + b"\n")
     sys.stdout.buffer.flush()
 
 
-async def _child() -> None:
+async def _child() -> int:
     reader = asyncio.StreamReader(limit=LARGEST_LINE)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    line = await reader.readline()
-    if not line:
-        return
-    order = _ORDER.validate_json(line)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _nothing)  # the parent is told, drains, and closes stdin
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    try:
+        order = _ORDER.validate_json(await reader.readline())
+    except ValidationError as error:
+        places = ", ".join(".".join(map(str, mistake["loc"])) for mistake in error.errors(include_input=False))
+        sys.stderr.write(f"the relay's process cannot read its order: {places}\n")
+        return UNUSABLE_ORDER
     configure(level=order.log_level, form=order.log_form)
     outbox = _ToldOutbox(Path(order.journal))
     relay = Relay(
@@ -230,20 +285,29 @@ async def _child() -> None:
         accept_positions=order.accept_positions,
         observer=_Said(),
     )
-    running = asyncio.create_task(relay.run())
+    running, listening = asyncio.create_task(relay.run()), asyncio.create_task(_listen(reader, outbox))
+    await asyncio.wait({running, listening}, return_when=asyncio.FIRST_EXCEPTION)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return 0 if listening.done() else 1
+
+
+async def _listen(reader: asyncio.StreamReader, outbox: _ToldOutbox) -> None:
+    """Until stdin ends; that is an exception, so that it is waited for together with the relay's."""
     while line := await reader.readline():
         outbox.told(int(line))
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
+    raise EOFError
 
 
 def _say_topics(report: TopicReport) -> None:
-    _say({"topics": asdict(report)})
+    _say(Reported(topics=report))
+
+
+def _nothing() -> None: ...
 
 
 if __name__ == "__main__":
     gc.freeze()
-    uvloop.run(_child())
+    code = uvloop.run(_child())
     sys.stdout.flush()
-    os._exit(0)  # no thread of a client that hangs keeps the process alive
+    os._exit(code)  # no thread of a client that hangs keeps the process alive

@@ -78,11 +78,12 @@ class Stated:
 class Lookup:
     """The delivery only names objects; their state comes from the provider's API.
 
-    `settles`: the delivery promises an outcome, so an answer that is still open is asked for again.
+    `settles`: the canonical statuses that the delivery may have promised; an answer with another status is asked for
+    again. Empty: any answer will do.
     """
 
     objects: tuple[ObjectRef, ...]
-    settles: bool = False
+    settles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -519,10 +519,8 @@ def flowglad_payment(answer: bytes) -> Told:
         settled_at=settled,
     )
     types: tuple[str, ...] = (f"payment.{status}",)
-    if returned:
+    if returned and status == "succeeded":
         types += ("payment.refunded" if returned >= found["amount"] else "payment.partially_refunded",)
-    if settled and settled <= block["updated_at"]:
-        types += ("payment.settled",)
     return Told(entity="payment", types=types, block=block, payment_id=block["id"], time=block["updated_at"])
 
 

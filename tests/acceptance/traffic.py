@@ -94,4 +94,4 @@ def assert_all_is_stored(gateway: Gateway, acked: Iterable[Webhook]) -> None:
     bodies = Counter(body for (body,) in gateway.rows("SELECT body FROM deliveries"))
     for webhook in acked:
         assert (webhook.provider, webhook.event_key) in keys, webhook
-        assert bodies[webhook.body] == 1, webhook
+        assert bodies[webhook.body] == 1, f"{bodies[webhook.body]} times: {webhook}"

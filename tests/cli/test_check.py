@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from tests.cli.gateways import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECRET = "whsec_canary_0123456789abcdefghijkl"
 CONFIG = """
@@ -117,6 +118,37 @@ def test_what_is_good_to_know_is_told_and_exits_0(room: Path, old, new, message)
     (room / "paymux.toml").write_text(CONFIG.replace(old, new))
     ended = run("check", cwd=room, **ENVIRON)
     assert (ended.returncode, message in ended.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///./not/there.db", "sqlite:///paymux.toml/journal.db"])
+def test_a_journal_without_a_folder_exits_2(room: Path, url):
+    """`serve` could not make its file there."""
+    ended = run("check", cwd=room, **(ENVIRON | {"PAYMUX_JOURNAL__URL": url}))
+    assert ended.returncode == 2
+    assert "  journal.url: there is no folder " in ended.stderr
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_a_journal_that_may_not_be_written_exits_2(what):
+    """The sentence names the folder or the file."""
+    if os.getuid() != 0:
+        pytest.skip("another user's rights can only be tried by root")
+    program = """
+import os
+from paymux.cli import main
+import paymux.cli.check
+os.setgid(65534)
+os.setuid(65534)
+main(["check"])
+"""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "paymux.db").touch(mode=0o600 if what == "file" else 0o666)
+        folder.chmod(0o777 if what == "file" else 0o555)
+        ended = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    named = folder / "paymux.db" if what == "file" else folder
+    assert ended.returncode == 2
+    assert f"  journal.url: this user may not write to {named}\n" in ended.stderr
 
 
 MISTAKES = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -64,6 +65,25 @@ def test_one_line_for_each_file_in_order():
     assert [line["file"] for line in lines(result)][1] == "-"
     [ignored] = lines(run("--provider", "flexportal", SAMPLES / "flexportal/webhooks/order.created.json"))
     assert (ignored["outcome"], ignored["events"], ignored["reason"]) == ("ignored", [], None)
+
+
+def test_a_file_that_cannot_be_read_is_told_in_its_place(tmp_path):
+    """The others are answered; the exit code is 2, also where one of them is quarantined."""
+    good = SAMPLES / "flowlix/webhooks/payment.failed.json"
+    result = run("--provider", "flowlix", good, "/no/such/file", tmp_path, "-", good, stdin="{")
+    told = lines(result)
+    assert result.exit_code == 2
+    assert [line.get("outcome") for line in told] == ["events", None, None, "quarantined", "events"]
+    assert told[1] == {"file": "/no/such/file", "error": "No such file or directory"}
+    assert told[2] == {"file": str(tmp_path), "error": "Is a directory"}
+
+
+def test_a_file_whose_name_is_no_utf8(tmp_path):
+    """It is read; the line has a replacement sign in its name."""
+    file = os.fsencode(tmp_path) + b"/\xff.json"
+    Path(os.fsdecode(file)).write_bytes((SAMPLES / "flowlix/webhooks/payment.failed.json").read_bytes())
+    result = run("--provider", "flowlix", os.fsdecode(file))
+    assert (result.exit_code, lines(result)[0]["file"]) == (0, f"{tmp_path}/\ufffd.json")
 
 
 def test_an_unknown_status_says_where(tmp_path):
@@ -141,7 +161,7 @@ def test_a_batch_is_called_by_its_worst_item():
         (("--provider", "flowlx", "-"), "did you mean 'flowlix'?"),
         (("--provider", "flowlix", "--object", "refund", "-"), "no such object of flowlix"),
         (("--provider", "flowlix", "--at", "soon", "-"), "neither RFC 3339"),
-        (("--provider", "flowlix", "/no/such/file"), "does not exist"),
+        (("--provider", "flowlix", "--account", "\udcff", "-"), "--account is not UTF-8"),
         (("--provider", "flowlix"), "Missing argument"),
         (("-",), "Missing option"),
     ],

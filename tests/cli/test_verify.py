@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -73,6 +75,8 @@ class TestOneRequest:
         at = lambda *more: run("--provider", "stripe", "--secret", SECRET, "--header", header, *more, "-", stdin="x")  # noqa: E731
         assert json.loads(at().stdout)["reason"] == "too_old"
         assert at("--at", "1700000300").exit_code == 0
+        assert at("--at", "1700000300.0").exit_code == 0
+        assert json.loads(at("--at", "1700000301.5").stdout)["reason"] == "too_old"
         assert at("--at", "2023-11-14T22:18:20Z").exit_code == 0
         assert json.loads(at("--at", "2023-11-14T22:18:21Z").stdout)["reason"] == "too_old"
         assert json.loads(at("--at", "1699999000").stdout)["reason"] == "too_new"
@@ -83,6 +87,18 @@ class TestOneRequest:
         header = f"stripe-signature: {stripe_header('x')}"
         result = run("--provider", "stripe", "--secret", SECRET, "--header", header, "--header", header, "-", stdin="x")
         assert json.loads(result.stdout) == {"verified": False, "reason": "signature_duplicated"}
+
+    def test_a_header_that_is_no_utf8(self, tmp_path):
+        """Its bytes are looked at as they are: a verdict, not a crash."""
+        (tmp_path / "body").write_bytes(b"{}")
+        command = [sys.executable, "-m", "paymux", "verify", "--provider", "stripe", "--secret", SECRET]
+        for header in (b"stripe-signature: t=1,v1=\xff", b"stripe-signature\xff: \xff"):
+            ended = subprocess.run(
+                [*command, "--url", b"https://x.example/\xff?\xff", "--header", header, "body"],
+                cwd=tmp_path, capture_output=True, check=False,
+            )  # fmt: skip
+            assert (ended.returncode, ended.stderr) == (1, b"")
+            assert json.loads(ended.stdout)["verified"] is False
 
     def test_options_choose_the_scheme(self):
         """Flowlix's secret may be base64, as the account's option says."""
@@ -103,6 +119,12 @@ class TestOneRequest:
             (("--provider", "stripe", "--option", "toleranc=1", "-"), "did you mean 'tolerance'?"),
             (("--provider", "stripe", "--option", "tolerance=-1", "-"), "tolerance must be whole seconds"),
             (("--provider", "stripe", "--header", "no colon", "-"), "expected NAME:VALUE"),
+            (("--provider", "stripe", "--option", f"tolerance={'9' * 5000}", "-"), "tolerance must be whole seconds"),
+            (("--provider", "stripe", "--secret", "\udcff" * 20, "-"), "a secret is not UTF-8"),
+            (("--provider", "\udcff", "-"), "no such provider"),
+            (("--provider", "stripe", "--option", "\udcff=1", "-"), "no such option"),
+            (("--provider", "stripe", "--at", "\udcff", "-"), "neither RFC 3339 nor unix seconds"),
+            (("--provider", "stripe", "--at", "9" * 5000, "-"), "neither RFC 3339 nor unix seconds"),
             (("--provider", "stripe", "--at", "yesterday", "-"), "neither RFC 3339 nor unix seconds"),
             (("--provider", "stripe"), "Give --provider and FILE"),
             (("--provider", "stripe", "/no/such/file"), "No such file"),
@@ -202,7 +224,6 @@ class TestRequests:
         "told",
         [
             "[]",
-            "",
             '"text"',
             "{",
             a_request(provider=...),
@@ -220,6 +241,10 @@ class TestRequests:
             a_request(options=[]),
             a_request(options={"colour": "red"}),
             a_request(options={"tolerance": "soon"}),
+            a_request(options={"tolerance": "9" * 5000}),
+            a_request(received_at="9" * 5000),
+            a_request(received_at="1719792042."),
+            a_request(received_at="1e9"),
             a_request(provider="flowlix", options={"secret_encoding": "base46"}),
             a_request(provider="flexportal", options={"static_header": "X", "hmac_header": "Y"}),
             a_request(provider="flexportal", options={"hmac_header": "X", "hmac_algorithm": "md5"}),
@@ -242,6 +267,11 @@ class TestRequests:
         assert list(results[0]) == ["error"]
         assert isinstance(results[0]["error"], str)
         assert results[1] == {"verified": True, "secret": 0}
+
+    def test_blank_lines_are_skipped(self):
+        """They are no requests, so they have no result."""
+        code, results = requests("", a_request(), "  \t", a_request(), "")
+        assert (code, results) == (0, [{"verified": True, "secret": 0}] * 2)
 
     def test_keys_of_the_callers_own_and_nulls(self):
         """A name for the line or a null do not matter."""

@@ -193,6 +193,11 @@ def test_the_unit_waits_for_a_clean_end():
     assert int(directive("LimitNOFILE")) > defaults["max_connections"]
 
 
+def test_the_unit_ends_the_relay_by_its_parent():
+    """SIGTERM is for `serve` alone: the relay's process outlives it, to publish what is committed."""
+    assert directive("KillMode") == "mixed"
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here to read the unit")
 def test_the_unit_is_what_systemd_understands(tmp_path):
     """No unknown directive, no wrong value; only the program is not installed here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import resource
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,10 @@ HINTED = {
     "name": "acme",
     "api_key": "a-key-for-flexportal",
     "options": {"tenant_id": "100"},
+}
+HEADERS = {
+    *("content-type", "ce_specversion", "ce_id", "ce_type", "ce_source"),
+    *("paymux_sequence", "paymux_transition", "paymux_reason"),
 }
 HINT = json.dumps({"event": "payment.succeeded", "timestamp": "2026-01-01T00:00:00Z", "data": {"paymentId": "p1"}})
 
@@ -115,6 +120,68 @@ async def test_v17_a_delivery_signed_for_one_account_is_nothing_to_another():
         assert (await world.deliver(secret=OTHER_SECRET, path="/webhooks/stripe/other")).status == 200
 
 
+async def test_v18_a_test_mode_event_on_a_live_account_is_quarantined():
+    """V-18: acknowledged and kept as `wrong_mode`; what its account publishes is the quarantine record alone."""
+    assert b'"livemode": false' in BODY
+    async with running(STRIPE | {"livemode": True}) as world:
+        got = await world.deliver()
+        (row,) = await world.journal.read(0, 0, 10)
+    assert got.status == 200
+    assert (row.record.topic, dict(row.record.headers)["paymux_reason"]) == ("payments.quarantine.v1", b"wrong_mode")
+
+
+HOSTILE = {
+    "nul": "evt_\x00paymux_sequence",
+    "crlf": "evt_1\r\nce_type: payment.succeeded",
+    "a megabyte": "e" * 1_000_000,
+    "beyond ASCII": "evt_\u00e9\u4e2d\U0001f4b3",
+}
+PLAIN = re.compile(rb"[\x21-\x7e]{1,256}(?: [\x21-\x7e]+)*")
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("key", ["id", "type"])
+async def test_v57_hostile_ids_and_types_do_not_reach_record_headers(what, key):
+    """V-57: acknowledged; every header of every record is short printable ASCII under the names that are documented."""
+    body = json.dumps(json.loads(BODY) | {key: HOSTILE[what]}).encode()
+    async with running(STRIPE | {"max_body": 2_000_000}) as world:
+        got = await world.deliver(body)
+        rows = await world.journal.read(0, 0, 10)
+    assert got.status == 200
+    assert rows
+    for row in rows:
+        assert {name for name, _ in row.record.headers} <= HEADERS
+        assert all(PLAIN.fullmatch(value) for _, value in row.record.headers)
+
+
+async def test_v57_an_id_that_is_no_utf8_is_quarantined():
+    """V-57: as above, for bytes that no text has."""
+    async with running() as world:
+        got = await world.deliver(re.sub(rb'"id": "evt_', b'"id": "\\xffevt_', BODY, count=1))
+        (row,) = await world.journal.read(0, 0, 10)
+    assert (got.status, row.record.topic) == (200, "payments.quarantine.v1")
+    assert all(PLAIN.fullmatch(value) for _, value in row.record.headers)
+
+
+async def test_an_accounts_name_may_have_capitals_and_dots():
+    """It is matched exactly, so that another spelling is another account."""
+    async with running(STRIPE | {"name": "Acme.EU"}) as world:
+        assert (await world.deliver(path="/webhooks/stripe/Acme.EU")).status == 200
+        assert (await world.deliver(path="/webhooks/stripe/acme.eu")).status == 404
+        assert (await world.deliver(path="/webhooks/stripe/AcmeXEU")).status == 404
+
+
+def test_limits_go_on_when_accounts_are_read_again():
+    """A reload does not fill the quotas of accounts whose limits stay, whatever else of them changes."""
+    limited, other = STRIPE | {"rate_limit": 2}, STRIPE | {"name": "other", "rate_limit": 2}
+    before = routes_of(limited, other, HINTED)
+    after = routes_of(limited | {"secrets": [OTHER_SECRET]}, other | {"rate_limit": 3}, HINTED, before=before)
+    assert after[PATH].quota is before[PATH].quota is not None
+    assert after["/webhooks/stripe/other"].quota is not before["/webhooks/stripe/other"].quota
+    assert after["/webhooks/flexportal/acme"].hints is before["/webhooks/flexportal/acme"].hints is not None
+    assert after[PATH].account.checks != before[PATH].account.checks
+
+
 async def test_a_rejection_keeps_size_and_digest_and_nothing_else():
     """V-63: the ring says when, who, why, how much."""
     async with running() as world:
@@ -131,6 +198,8 @@ UNKNOWN = [
     "/webhooks/stripe/acme/",
     "/webhooks/stripe/acme/token",
     "/webhooks/stripe/ACME",
+    "/webhooks/stripe/./acme",
+    "/webhooks/stripe/%61cme",
     "/webhooks//acme",
     "/",
 ]
@@ -169,14 +238,15 @@ TOKENED = STRIPE | {"path_token": "token-0123456789abcdef"}
 
 
 async def test_an_account_with_a_path_token_answers_to_it_only():
-    """Without the token, and with another one, the answer is that of an unknown account."""
+    """It is a proof: without the token, and with another one, the answer is that of every bad proof."""
     async with running(TOKENED) as world:
         good = await world.deliver(path=f"{PATH}/token-0123456789abcdef")
         missing = await world.deliver()
         wrong = await world.deliver(path=f"{PATH}/token-0123456789abcdeX")
         kept = [row.delivery for row in world.journal.store.deliveries.values()]
+        assert await world.reasons() == ["path_token_mismatch"] * 2
     assert good.status == 200
-    assert (missing.status, missing.body) == (wrong.status, wrong.body) == (404, b'{"error":"not_found"}')
+    assert (missing.status, missing.body) == (wrong.status, wrong.body) == (401, b'{"error":"unauthorized"}')
     assert [(delivery.path, delivery.path_token) for delivery in kept] == [(PATH, None)]
 
 
@@ -251,7 +321,15 @@ async def test_a_hint_asks_for_a_lookup_and_publishes_nothing():
 
 
 @pytest.mark.parametrize(
-    "body", [b"{}", b"junk", b'{"event": "payment.succeeded", "data": {}}', b'{"event": "new.word"}']
+    "body",
+    [
+        b"{}",
+        b"junk",
+        b'{"event": 7}',
+        b'{"event": "payment.succeeded"}',
+        b'{"event": "payment.succeeded", "data": {}}',
+        b'{"event": "payment.succeeded", "data": {"paymentId": "../x"}}',
+    ],
 )
 async def test_a_hint_that_names_nothing_is_rejected_and_not_quarantined(body):
     """A stranger's words do not reach the quarantine topic."""
@@ -260,6 +338,31 @@ async def test_a_hint_that_names_nothing_is_rejected_and_not_quarantined(body):
         assert await world.reasons() == ["hint_malformed"]
         assert (world.kept, await world.journal.end(0)) == (0, 0)
     assert got.status == 401
+
+
+UNKNOWN_HINT = HINT.replace("payment.succeeded", "payment.teleported").encode()
+
+
+async def test_a_hint_of_an_unknown_event_type_is_acknowledged_and_not_kept():
+    """The provider added an event, and would disable an endpoint that answers 4xx: 200, a number and a ring entry."""
+    async with running(HINTED) as world:
+        got = await world.post(UNKNOWN_HINT, "/webhooks/flexportal/acme")
+        assert await world.reasons() == ["hint_unknown_event"]
+        assert (world.kept, await world.journal.end(0), await world.journal.lookups_waiting()) == (0, 0, 0)
+        metrics = world.metrics.render().decode()
+    assert (got.status, got.body) == (200, b'{"received":true}')
+    assert 'paymux_rejections_total{provider="flexportal",reason="hint_unknown_event"} 1.0' in metrics
+
+
+async def test_many_hints_of_an_unknown_event_type_are_acknowledged_and_told_of_a_few_times():
+    """They flush nothing else out of the ring, and the provider gets no 429 for them."""
+    async with running(HINTED, unverified_rate=2.0) as world:
+        statuses = [(await world.post(UNKNOWN_HINT, "/webhooks/flexportal/acme")).status for _ in range(20)]
+        told = await world.reasons()
+        metrics = world.metrics.render().decode()
+    assert statuses == [200] * 20
+    assert 4 <= len(told) < 10
+    assert 'paymux_rejections_total{provider="flexportal",reason="hint_unknown_event"} 20.0' in metrics
 
 
 async def test_hints_have_a_quota_for_each_address():

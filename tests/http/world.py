@@ -104,9 +104,9 @@ def request(body: bytes = b"", path: str = PATH, method: str = "POST", **headers
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def routes_of(*accounts: dict[str, Any]) -> dict[str, Route]:
+def routes_of(*accounts: dict[str, Any], before: Mapping[str, Route] | None = None) -> dict[str, Route]:
     settings = load(None, {"PAYMUX_ACCOUNTS": json.dumps(accounts)})
-    return routes(build_accounts(settings, BY_NAME).values())
+    return routes(build_accounts(settings, BY_NAME).values(), before or {})
 
 
 @asynccontextmanager

@@ -792,20 +792,30 @@ async def test_an_answer_to_a_lookup_that_is_gone(journal):
 async def test_an_object_that_is_still_open(make_journal, clock):
     """It is asked for again when the answer says, round by round."""
     journal = await make_journal(now=clock)
-    await put(journal, asks("p1", key="e1", settles=True))
+    await put(journal, asks("p1", key="e1", settles=["succeeded", "failed"]))
     (row,) = await lookups(journal)
     again_at = NOON + timedelta(minutes=1)
     body = {"id": "p1", "status": "processing"}
     await append(journal, answered(body), answers=row.id, asked=row.asked, again_at=again_at)
     (row,) = await lookups(journal)
-    assert (row.settles, row.rounds, row.attempts, row.due_at) == (True, 1, 0, again_at)
+    assert (row.settles, row.rounds, row.attempts, row.due_at) == ({"succeeded", "failed"}, 1, 0, again_at)
     assert await lookups(journal, NOON) == []
     assert await journal.next_lookup_at() == again_at
     await append(journal, answered(body), answers=row.id, asked=row.asked, again_at=again_at)
     assert (await lookups(journal))[0].rounds == 2
     await put(journal, asks("p1", key="e2"))
     (row,) = await lookups(journal, NOON)
-    assert (row.settles, row.rounds, row.due_at) == (True, 0, NOON)
+    assert (row.settles, row.rounds, row.due_at) == ({"succeeded", "failed"}, 0, NOON)
+
+
+async def test_an_outcome_and_a_later_one(journal):
+    """The newest delivery that promised something says what is waited for."""
+    await put(journal, asks("p1", key="e1"))
+    assert (await lookups(journal))[0].settles == frozenset()
+    await put(journal, asks("p1", key="e2", settles=["failed"]))
+    await put(journal, asks("p1", key="e3", settles=["succeeded"]))
+    await put(journal, asks("p1", key="e4"))
+    assert (await lookups(journal))[0].settles == {"succeeded"}
 
 
 async def test_a_lookup_that_backs_off(make_journal, clock):

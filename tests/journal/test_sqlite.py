@@ -647,6 +647,21 @@ def test_no_right_to_write(tmp_path, what):
     assert "cannot be opened: " in out
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
+async def test_its_files_are_for_this_user_alone(path, umask):
+    """Raw bodies are in them: 0600, whatever the umask, and after a reader and a checkpoint made them anew."""
+    before = os.umask(umask)
+    try:
+        journal = await SqliteJournal.open(path)
+        await append(journal, batch(paid()))
+        modes = {file.name: oct(file.stat().st_mode & 0o777) for file in path.parent.iterdir()}
+        await journal.close()
+    finally:
+        os.umask(before)
+    names = ("paymux.db", "paymux.db-wal", "paymux.db-shm", "paymux.db.lock")
+    assert modes == dict.fromkeys(names, oct(0o600))
+
+
 # --- readers in other processes
 
 

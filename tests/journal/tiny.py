@@ -113,7 +113,7 @@ def payout(body: Wild, head: Head) -> tuple[Statement, ...]:
 
 def ask(body: Wild, head: Head) -> Lookup:
     refs = tuple(ObjectRef(object="payment", id=name) for name in body.value["ids"])
-    return Lookup(objects=refs, settles=bool(body.value.get("settles")))
+    return Lookup(objects=refs, settles=frozenset(body.value.get("settles", ())))
 
 
 def state(body: Wild, asked: Asked) -> tuple[Statement, ...]:

@@ -76,12 +76,17 @@ def refused(payment, **changes):
 
 
 @pytest.mark.parametrize(
-    ("event_type", "settles"), [("payment.scheduled", False), ("payment.succeeded", True), ("payment.failed", True)]
+    ("event_type", "settles"),
+    [
+        ("payment.scheduled", set()),
+        ("payment.succeeded", {"succeeded"}),
+        ("payment.failed", {"failed", "succeeded", "canceled"}),
+    ],
 )
 def test_a_hint(event_type, settles):
     """An unproven body only names the payment: it has no event key, no time, no mode."""
     item = hinted(webhook("flexportal", event_type).body)
-    assert item.outcome == Lookup(objects=(ObjectRef(object="payment", id="pay_8RfV2nQx"),), settles=settles)
+    assert item.outcome == Lookup(objects=(ObjectRef(object="payment", id="pay_8RfV2nQx"),), settles=frozenset(settles))
     assert (item.event_key, item.event_type, item.occurred_at, item.livemode) == (None, event_type, None, None)
 
 
@@ -209,6 +214,15 @@ def test_a_paid_payment():
     assert paid.created_at == datetime(2026, 2, 1, tzinfo=UTC)
     assert paid.metadata["transactionId"] == "pi_3SxK2mQ7Lw9RtBv1"
     assert (paid.method, paid.line_items, paid.amount_refunded) == (None, None, None)
+
+
+def test_what_may_be_absent():
+    """Dates and a subtotal that are not there are no reason to refuse what is known."""
+    spare = {key: value for key, value in PAID.items() if key not in ("createdAt", "dueDate", "subtotal", "taxAmount")}
+    found = block(spare)
+    assert (found.created_at, found.due_at, found.breakdown) == (None, None, None)
+    assert found.amount == Money(8899, "EUR", 2)
+    assert block(PAID, subtotal=None).breakdown.tax == Money(1421, "EUR", 2)
 
 
 def test_a_failed_payment():

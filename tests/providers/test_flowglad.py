@@ -68,7 +68,7 @@ def test_a_webhook_is_a_question():
     """A signed body that names a payment asks for it, under the signed message id, and waits for an outcome."""
     item = delivered(webhook("flowglad", "payment").body, message="msg_9Xw")
     ref = ObjectRef(object="payment", id="pym_hT4mWq8ZrK2vXn6BdY1Jc")
-    assert item.outcome == Lookup(objects=(ref,), settles=True)
+    assert item.outcome == Lookup(objects=(ref,), settles=frozenset({"succeeded", "failed", "canceled"}))
     assert (item.event_key, item.event_type, item.livemode) == ("msg_9Xw", "payment", None)
 
 
@@ -200,12 +200,18 @@ def test_failure_only_where_it_failed():
 
 
 def test_settlement():
-    """A settlement date that the object has reached is a fact, a later one only a plan."""
-    reached, planned = PAYMENT["updatedAt"], PAYMENT["updatedAt"] + 1
-    assert [fact.name for fact in stated(settlementDate=reached).facts] == ["settled"]
-    later = stated(settlementDate=planned)
-    assert later.facts == ()
-    assert later.block.settled_at == later.at + timedelta(milliseconds=1)
+    """The settlement date is told as it is; nothing says that the money is there by then, so it is no fact."""
+    found = stated(settlementDate=PAYMENT["updatedAt"])
+    assert found.block.settled_at == found.at
+    assert found.facts == ()
+
+
+@pytest.mark.parametrize("word", ["failed", "canceled", "processing"])
+def test_a_refunded_amount_of_a_payment_that_did_not_succeed(word):
+    """It stays in the block and is no refund: there was nothing to give back."""
+    statement = stated(status=word, refundedAmount=9000)
+    assert statement.block.amount_refunded == Money(9000, "EUR", 2)
+    assert (statement.facts, statement.refund_state) == ((), None)
 
 
 @pytest.mark.parametrize(

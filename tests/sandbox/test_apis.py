@@ -50,7 +50,7 @@ def client(sandbox, session, name, *, key=None, options=None):
         key=SecretStr(key or KEYS[name]),
         options=OPTIONS.get(name, {}) if options is None else options,
         session=session,
-        pace=Pace(burst=999),
+        pace=Pace(rate=1000, burst=999),
     )
 
 

@@ -156,6 +156,19 @@ def test_an_ed25519_signature_verifies_with_the_public_key(pair):
     assert scheme.verify(request(crowded), [scheme.key(public)]) == 0
 
 
+@pytest.mark.parametrize(("before", "proven"), [(3, True), (4, False)])
+def test_only_the_first_four_ed25519_signatures_are_looked_at(pair, before, proven):
+    """Each takes long: a stranger's header must not make it sixteen. Entries of the other kind do not count."""
+    private, public = pair
+    good = signed_by(private)
+    junk = b"v1a," + base64.b64encode(bytes(64)) + b" v1,x "
+    crowded = replaced(good, b"svix-signature", junk * before + value_of(good, b"svix-signature"))
+    if proven:
+        assert SVIX.scheme.verify(request(crowded), [SVIX.scheme.key(public)]) == 0
+    else:
+        assert reason(crowded, public) == "signature_mismatch"
+
+
 def test_v06_an_hmac_by_the_public_key_is_rejected(pair):
     """What everybody may know signs nothing: not as v1, not as v1a."""
     _, public = pair

@@ -5,9 +5,11 @@ Exit codes: 0 nothing is wrong; 1 it would run, but not as it should; 2 it would
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -24,7 +26,6 @@ from paymux.wiring.parts import admin_tls, kafka_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from paymux.settings import Settings
     from paymux.settings.accounts import AccountSetup
@@ -68,6 +69,7 @@ def examine(settings: Settings) -> Findings:
     setups = build_accounts(settings, installed())
     kafka_settings(settings.kafka).security.arguments()
     admin_tls(settings)
+    _check_journal(settings.journal.path)
     ordered = [setup for _, setup in sorted(setups.items())]
     return Findings(
         accounts=tuple(map(_explained, ordered)),
@@ -77,6 +79,18 @@ def examine(settings: Settings) -> Findings:
 
 
 # --- what is wrong
+
+
+def _check_journal(path: str | None) -> None:
+    """Raises SettingsError where its files could not be made."""
+    if path is None:
+        return
+    file = Path(path).resolve()
+    if not os.path.isdir(file.parent):  # noqa: PTH112  # Path.is_dir raises where a folder above may not be looked into
+        raise SettingsError(f"journal.url: there is no folder {file.parent}, or this user may not look into it")
+    for needed, rights in ((file.parent, os.W_OK | os.X_OK), (file, os.R_OK | os.W_OK)):
+        if os.access(needed, os.F_OK) and not os.access(needed, rights):
+            raise SettingsError(f"journal.url: this user may not write to {needed}")
 
 
 def _problems(settings: Settings) -> Iterator[str]:

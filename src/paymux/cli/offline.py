@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 KEYS: Final = frozenset(
     {"provider", "secrets", "method", "url", "headers", "body", "body_base64", "options", "received_at"}
 )
+
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
+_TOLERANCE: Final = re.compile(r"[0-9]{1,10}")
 
 
 class Unusable(click.UsageError):
@@ -97,7 +101,7 @@ def received_at(time: Any) -> datetime:
         if isinstance(time, int | float) and not isinstance(time, bool):
             return datetime.fromtimestamp(time, UTC)
         if isinstance(time, str):
-            return times.from_seconds(int(time)) if time.isascii() and time.isdigit() else times.from_rfc3339(time)
+            return _from_seconds(time) if _SECONDS.fullmatch(time) else times.from_rfc3339(time)
     except (ValueError, OverflowError, OSError):
         pass
     raise Unusable(f"{str(time)[:40]!r} is neither RFC 3339 nor unix seconds")
@@ -137,7 +141,22 @@ def pairs(texts: Iterable[str], separator: str) -> list[tuple[str, str]]:
     return found
 
 
+def is_text(argument: str) -> bool:
+    """Python holds bytes of the command line that are no UTF-8 as lone surrogates."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 # ---
+
+
+def _from_seconds(text: str) -> datetime:
+    """`1719792042.5`, to the microsecond. Raises ValueError."""
+    whole, _, fraction = text.partition(".")
+    return times.from_seconds(int(whole)) + timedelta(microseconds=int(f"{fraction:0<6.6}"))
 
 
 def _refuse_misspelt(key: str) -> None:
@@ -148,8 +167,8 @@ def _refuse_misspelt(key: str) -> None:
 
 def _with_tolerance(scheme: Any, text: str) -> Scheme:
     """A scheme that knows no age has none to check."""
-    if not (text.isascii() and text.isdigit()):
-        raise Unusable(f"tolerance must be whole seconds, not {text[:40]!r}")
+    if not _TOLERANCE.fullmatch(text):
+        raise Unusable(f"tolerance must be whole seconds, up to ten digits, not {text[:40]!r}")
     if "tolerance" not in {one.name for one in fields(scheme)}:
         return scheme  # type: ignore[no-any-return]
     return replace(scheme, tolerance=int(text))  # type: ignore[no-any-return]
@@ -166,6 +185,8 @@ def _secrets(told: Mapping[str, Any]) -> tuple[str, ...]:
     secrets = told.get("secrets")
     if not isinstance(secrets, list) or not all(isinstance(secret, str) for secret in secrets):
         raise Unusable("secrets must be a list of texts")
+    if not all(is_text(secret) for secret in secrets):
+        raise Unusable("a secret is not UTF-8")
     return tuple(secrets)
 
 
@@ -198,7 +219,15 @@ def _headers(told: Mapping[str, Any]) -> tuple[tuple[bytes, bytes], ...]:
     listed = [(name, value if isinstance(value, list) else [value]) for name, value in headers.items()]
     if not all(isinstance(value, str) for _, values in listed for value in values):
         raise Unusable("a header's value must be text or a list of texts")
-    return tuple((name.encode(), value.encode()) for name, values in listed for value in values)
+    return tuple((_bytes(name), _bytes(value)) for name, values in listed for value in values)
+
+
+def _bytes(text: str) -> bytes:
+    """As the command line gave it, UTF-8 or not."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise Unusable("a header is no text") from None
 
 
 def _split(url: str) -> tuple[str, str]:

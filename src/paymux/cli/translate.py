@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 import click
 import orjson
 
-from paymux.cli.offline import check_options, known, pairs, provider_named, received_at
+from paymux.cli.offline import Unusable, check_options, is_text, known, pairs, provider_named, received_at
 from paymux.delivery import Asked, Delivery, ObjectRef
 from paymux.provider import Account
 from paymux.statement import Ignored, Item, Lookup, Quarantined, Stated
@@ -30,6 +31,7 @@ OUTCOMES: Final[Mapping[type, str]] = {
     Quarantined: "quarantined",
 }
 _RANKS: Final = tuple(OUTCOMES.values())
+UNREADABLE: Final = 2
 
 
 @click.command()
@@ -39,9 +41,7 @@ _RANKS: Final = tuple(OUTCOMES.values())
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="As in the account's options.")
 @click.option("--at", metavar="TIME", help="When they were received: RFC 3339 or unix seconds. Now, if absent.")
 @click.option("--json", "_json", is_flag=True, expose_value=False, help="What it prints anyway.")
-@click.argument(
-    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="FILE..."
-)
+@click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True), metavar="FILE...")
 def translate(
     provider: str, account: str, kind: str | None, options: tuple[str, ...], at: str | None, files: tuple[str, ...]
 ) -> None:
@@ -49,17 +49,20 @@ def translate(
 
     A line is {"file", "outcome", "events", "lookups", "reason", "path"}: `outcome` is events, lookup, ignored or
     quarantined, `events` are the canonical CloudEvents. Of a batch `items` has one such object for each item.
+    Of a file that cannot be read it is {"file", "error"}, and the exit code is 2 at the end.
     """
     found, time = provider_named(provider), received_at(at)
     if kind is not None:
         known(kind, _kinds(found), f"object of {found.name}")
+    if not is_text(account):
+        raise Unusable("--account is not UTF-8")
     owner = Account(provider=found, name=account, options=dict(pairs(options, "=")))
     check_options(found, owner.options)
     worst = 0
     for file in files:
-        told = {"file": file, **_told(owner, _read(file), kind, time)}
-        click.echo(orjson.dumps(told))
-        worst = max(worst, int(told["outcome"] == "quarantined"))
+        code, told = _line(owner, file, kind, time)
+        click.echo(orjson.dumps({"file": click.format_filename(file), **told}))
+        worst = max(worst, code)
     sys.exit(worst)
 
 
@@ -67,6 +70,16 @@ def _kinds(provider: Provider) -> list[str]:
     if provider.api is None:
         return []
     return [*provider.api.objects, *(["list"] if provider.api.payments else [])]
+
+
+def _line(owner: Account, file: str, kind: str | None, at: datetime) -> tuple[int, dict[str, Any]]:
+    """The exit code that the file calls for, and what is told of it."""
+    try:
+        body = _read(file)
+    except OSError as error:
+        return UNREADABLE, {"error": os.strerror(error.errno or 0)}
+    told = _told(owner, body, kind, at)
+    return int(told["outcome"] == "quarantined"), told
 
 
 def _read(file: str) -> bytes:

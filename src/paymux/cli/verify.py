@@ -48,7 +48,7 @@ def verify(
     exits 0 or 1, and 2 if it could not judge.
 
     With --requests each line is {"provider", "secrets": [], "method", "url", "headers": {}, "body" or "body_base64",
-    "options": {}, "received_at"}, and one result line is printed for each.
+    "options": {}, "received_at"}, and one result line is printed for each; blank lines are skipped.
     """
     if requests is not None:
         if provider or body:
@@ -94,7 +94,7 @@ def judge(request: Request) -> dict[str, Any]:
 def _all(requests: IO[bytes]) -> int:
     """One result for each line, in order; the exit code is that of the worst."""
     worst = 0
-    for line in requests:
+    for line in filter(bytes.strip, requests):
         try:
             result = judge(read(orjson.loads(line)))
             code = 0 if result["verified"] else 1

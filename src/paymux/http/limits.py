@@ -14,20 +14,20 @@ _NETWORK_OF_ONE: Final = 64  # bits of an IPv6 address that name a subscriber
 class Bucket:
     """`rate` a second, twice as many (at least one) at once. Times are monotonic seconds."""
 
-    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+    __slots__ = ("_at", "_burst", "_tokens", "rate")
 
     def __init__(self, rate: float, now: float) -> None:
-        self._rate = rate
+        self.rate = rate
         self._burst = max(1.0, rate * BURST_SECONDS)
         self._tokens = self._burst
         self._at = now
 
     def take(self, now: float) -> float:
         """0 if there was one; else the seconds until there is one, and nothing is taken."""
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self.rate)
         self._at = now
         if self._tokens < 1.0:
-            return (1.0 - self._tokens) / self._rate
+            return (1.0 - self._tokens) / self.rate
         self._tokens -= 1.0
         return 0.0
 
@@ -36,14 +36,14 @@ class Addresses:
     """A bucket for each address, the longest unseen forgotten first; an IPv6 /64 counts as one."""
 
     def __init__(self, rate: float, *, most: int = MOST_ADDRESSES) -> None:
-        self._rate = rate
+        self.rate = rate
         self._most = most
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def take(self, address: str, now: float) -> float:
         """As Bucket.take."""
         name = _neighbourhood(address)
-        bucket = self._buckets.pop(name, None) or Bucket(self._rate, now)
+        bucket = self._buckets.pop(name, None) or Bucket(self.rate, now)
         self._buckets[name] = bucket
         if len(self._buckets) > self._most:
             self._buckets.popitem(last=False)

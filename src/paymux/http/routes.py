@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from paymux.delivery import Proof
 from paymux.http.answers import Answer
 from paymux.http.limits import Addresses, Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from paymux.http.addresses import Network
     from paymux.provider import Account
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 PREFIX: Final = "/webhooks/"
 # All senders of an account's hints together may send this many times what one of them may.
 HINT_SENDERS: Final = 10
+
+Limit = TypeVar("Limit", Bucket, Addresses)
+
+_NONE: Final[Mapping[str, Route]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +44,9 @@ class Route:
     hints: Addresses | None
 
 
-def routes(setups: Iterable[AccountSetup]) -> dict[str, Route]:
-    """Path -> route. Quotas begin full."""
-    return {route.path: route for route in map(_route, setups)}
+def routes(setups: Iterable[AccountSetup], before: Mapping[str, Route] = _NONE) -> dict[str, Route]:
+    """Path -> route. Quotas begin full; those of `before` whose rate is the same go on as they are."""
+    return {route.path: _going_on(route, before.get(route.path)) for route in map(_route, setups)}
 
 
 def _route(setup: AccountSetup) -> Route:
@@ -59,6 +64,16 @@ def _route(setup: AccountSetup) -> Route:
         quota=_quota(setup, time.monotonic()),
         hints=Addresses(settings.hint_rate) if setup.proof is Proof.HINT else None,
     )
+
+
+def _going_on(route: Route, before: Route | None) -> Route:
+    if before is None:
+        return route
+    return replace(route, quota=_kept(before.quota, route.quota), hints=_kept(before.hints, route.hints))
+
+
+def _kept(before: Limit | None, now: Limit | None) -> Limit | None:
+    return before if before is not None and now is not None and before.rate == now.rate else now
 
 
 def _quota(setup: AccountSetup, now: float) -> Bucket | None:

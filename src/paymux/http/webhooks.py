@@ -38,7 +38,7 @@ from paymux.http.reports import Taken
 from paymux.http.routes import PREFIX, Route
 from paymux.journal import Entry
 from paymux.signatures import verify
-from paymux.statement import Lookup
+from paymux.statement import Lookup, Quarantined
 from paymux.translate import only_asks, translate
 
 if TYPE_CHECKING:
@@ -50,10 +50,12 @@ if TYPE_CHECKING:
     from paymux.http.addresses import Network
     from paymux.http.reports import Reports
     from paymux.journal import Journal
+    from paymux.statement import Item
 
 OTHER: Final = "other"  # stands for every provider that is not configured
 
 _READS: Final = ("GET", "HEAD")
+_REFUSING: Final = 400  # and above
 
 # A body that was not read -> the rejection's reason.
 _UNREAD: Final[Mapping[Answer, str]] = {
@@ -63,11 +65,11 @@ _UNREAD: Final[Mapping[Answer, str]] = {
     TIMED_OUT: "body_timeout",
     TOO_LARGE: "too_large",
 }
-# For a wrong path token: nobody is told that the rest of the path is right.
-_ANSWERS: Final[Mapping[str, Answer]] = {"path_token_mismatch": NOT_FOUND}
 
 
 class _Refused(Exception):
+    """Not taken: counted and in the ring of rejections, whatever its answer."""
+
     def __init__(self, reason: str, answer: Answer, body: bytes = b"") -> None:
         super().__init__(reason)
         self.reason = reason
@@ -197,7 +199,7 @@ class Webhooks:
         _spend(route, verified, address)
         items = translate(route.account, verified)
         if verified.proof is Proof.HINT and not only_asks(items):
-            raise _Refused("hint_malformed", UNAUTHORIZED, delivery.body)
+            raise _asks_nothing(route, items, delivery.body)
         began = time.perf_counter()
         try:
             receipts = await self._journal.append(Entry(account=route.account, verified=verified, items=items))
@@ -218,7 +220,7 @@ class Webhooks:
         """
         wait = self._strangers.take(address, time.monotonic())
         if wait:
-            return refused.answer if refused.answer.closes else too_many(wait)
+            return refused.answer if refused.answer.closes or refused.answer.status < _REFUSING else too_many(wait)
         self._reports.rejected(provider, account, reason=refused.reason, address=address, body=refused.body)
         return refused.answer
 
@@ -263,7 +265,15 @@ def _proven(route: Route, delivery: Delivery) -> Verified:
     try:
         return verify(delivery, route.account.checks)
     except Rejected as error:
-        raise _Refused(error.reason, _ANSWERS.get(error.reason, UNAUTHORIZED), delivery.body) from None
+        raise _Refused(error.reason, UNAUTHORIZED, delivery.body) from None
+
+
+def _asks_nothing(route: Route, items: Sequence[Item], body: bytes) -> _Refused:
+    """Of a hint. A provider may add event types, and disables endpoints that answer them 4xx."""
+    reasons = {item.outcome.reason for item in items if isinstance(item.outcome, Quarantined)}
+    if reasons == {"unknown_event_type"}:
+        return _Refused("hint_unknown_event", route.ack, body)
+    return _Refused("hint_malformed", UNAUTHORIZED, body)
 
 
 def _spend(route: Route, verified: Verified, address: str) -> None:

@@ -101,14 +101,15 @@ class Outbox(Protocol):
 class LookupRow:
     """An object to ask the provider's API for. `asked` counts the deliveries that asked so far.
 
-    `delivery_id`, `event_key`, `event_type` and `proof` are those of the newest delivery that asked.
+    `delivery_id`, `event_key`, `event_type` and `proof` are those of the newest delivery that asked; `settles` (see
+    Lookup) is that of the newest one that promised anything.
     """
 
     id: int
     provider: str
     account: str
     ref: ObjectRef
-    settles: bool
+    settles: frozenset[str]
     occurred_at: datetime | None
     asked: int
     attempts: int

@@ -88,7 +88,7 @@ class Unit:
                         received_at=row.received_at,
                     ),
                     topic=self._rules.topics.quarantine,
-                    attempt=row.asked,
+                    attempt=f"{row.ref.object} {row.ref.id} {row.asked}",
                 ),
             )
 
@@ -105,11 +105,14 @@ class Unit:
 
     def _keep(self, entry: Entry, sha256: bytes) -> int:
         self._counters.delivery += 1
+        delivery = entry.verified.delivery
         secret_headers = [name for scheme, _ in entry.account.checks for name in scheme.secret_headers]
         self.changes.deliveries.append(
             KeptDelivery(
                 row=self._counters.delivery,
-                delivery=entry.verified.delivery.redacted(secret_headers),
+                delivery=delivery.unproven()
+                if entry.verified.proof is Proof.HINT
+                else delivery.redacted(secret_headers),
                 proof=entry.verified.proof,
                 secret=entry.verified.secret,
                 sha256=sha256,

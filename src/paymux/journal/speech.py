@@ -75,7 +75,7 @@ class Speech:
         """Keep each link the first time it is heard of, and take in what named the payment by it before."""
         scope = _scope(spoken)
         for alias in spoken.statement.aliases:
-            if alias == payment_id or self.overlay.link(scope, alias) is not None:
+            if self.overlay.link(scope, alias) is not None:
                 continue
             self.overlay.changes.links[scope, alias] = payment_id
             for key in self.overlay.orphans(scope, alias):
@@ -89,14 +89,16 @@ class Speech:
         alias = statement.payment_alias
         payment_id = statement.payment_id or (self.overlay.link(scope, alias) if alias else None)
         own_key = entity_key(spoken.account, statement.block.id)
-        has_own = self.overlay.known(own_key) is not None
+        own = self.overlay.known(own_key)
         if payment_id is None:
-            if alias is not None and not has_own:
+            if alias is not None and own_key not in self.overlay.orphans(scope, alias):
                 self.overlay.changes.orphans.setdefault((scope, alias), []).append(own_key)
             self._alone(spoken, heard)
             return
-        state = self._join_payment(spoken, heard, payment_id, announces=not has_own)
-        if has_own:
+        if own is not None:
+            self._keep(spoken, payment_id, _with_orphan(self._known(spoken, payment_id), own))
+        state = self._join_payment(spoken, heard, payment_id, announces=own is None)
+        if own is not None:
             self._alone(spoken, heard, payment_id, state)
 
     def _join_payment(self, spoken: Spoken, heard: Heard, payment_id: str, *, announces: bool) -> State | None:

@@ -5,8 +5,8 @@
   payment is asked for all the same, since the shape of `data` for payment events is published nowhere.
 - The envelope is `{"event", "timestamp", "data"}`, without an event id. A hint has no event key; where something proves
   the body, its digest is the key (the envelope holds a time).
-- Nothing announces processing, cancelled or late fees: `paymux reconcile` finds them. There are no disputes, and
-  refunds are made at the payment processor and leave no trace here.
+- Nothing announces processing, cancelled or late fees. There are no disputes, and refunds are made at the payment
+  processor and leave no trace here.
 - `paid` is final, `failed` is not: a retry or mark-paid leads out of it.
 - Money is a JSON number in major units. `total` is what is due; see `_due` for `amount` beside it.
 - webhooks.flexportal.com (Svix, `flexworker.*`) belongs to another company of that name.
@@ -56,6 +56,12 @@ TRANSITIONS: Final = Transitions(
     }
 )
 
+# What the webhooks that promise an outcome may mean. `failed` may come before `paid`, and does not answer for it.
+SETTLED: Final = {
+    "payment.succeeded": frozenset({PaymentStatus.SUCCEEDED}),
+    "payment.failed": frozenset({PaymentStatus.FAILED, PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED}),
+}
+
 # `provider` -> ours; Stripe and Adyen say nothing of how it was paid.
 METHODS: Final = {
     "manual": Method(type="offline"),
@@ -82,9 +88,8 @@ def head(verified: Verified, body: Wild) -> Head:
     )
 
 
-def outcome(body: Wild, _head: Head) -> Lookup:
-    """payment.succeeded and payment.failed promise an outcome."""
-    return Lookup(objects=(_named(body),), settles=True)
+def outcome(body: Wild, head: Head) -> Lookup:
+    return Lookup(objects=(_named(body),), settles=SETTLED[head.event_type or ""])
 
 
 def scheduled(body: Wild, _head: Head) -> Lookup:
@@ -102,9 +107,7 @@ def payment_state(payment: Wild, _asked: Asked) -> tuple[Statement, ...]:
         status=status,
         provider_status=word,
         amount=_due(payment, late_fee),
-        breakdown=Breakdown(
-            subtotal=_money(payment, "subtotal"), tax=_maybe_money(payment, "taxAmount"), late_fee=late_fee
-        ),
+        breakdown=_breakdown(payment, late_fee),
         line_items=_line_items(payment),
         method=_method(payment),
         customer_id=payment.maybe_id("customerId"),
@@ -112,9 +115,9 @@ def payment_state(payment: Wild, _asked: Asked) -> tuple[Statement, ...]:
         reference=payment.free_text("paymentReference"),
         description=payment.free_text("notes"),
         failure=_failure(payment) if status is PaymentStatus.FAILED else None,
-        created_at=payment.date("createdAt"),
+        created_at=payment.maybe_date("createdAt"),
         updated_at=payment.rfc3339("updatedAt"),
-        due_at=payment.date("dueDate"),
+        due_at=payment.maybe_date("dueDate"),
         paid_at=payment.maybe_date("paidAt"),
         next_retry_at=payment.maybe_date("nextRetryAt"),
         metadata=_metadata(payment),
@@ -158,6 +161,11 @@ def _due(payment: Wild, late_fee: Money | None) -> Money:
     if original is not None and original.minor != before:
         raise payment.at("originalAmount").unknown("amount that makes `total` with the late fee", reason="shape")
     return total
+
+
+def _breakdown(payment: Wild, late_fee: Money | None) -> Breakdown | None:
+    subtotal, tax = _maybe_money(payment, "subtotal"), _maybe_money(payment, "taxAmount")
+    return Breakdown(subtotal=subtotal, tax=tax, late_fee=late_fee) if subtotal or tax or late_fee else None
 
 
 def _line_items(payment: Wild) -> tuple[LineItem, ...] | None:
@@ -272,6 +280,8 @@ FLEXPORTAL = Provider(
     transitions=TRANSITIONS,
     api=Api(
         url="https://api-eu.flexportal.io",
+        rate=1.5,  # 100 a minute: https://docs.flexportal.io/api-reference/overview
+        burst=10,
         regions={
             "eu": "https://api-eu.flexportal.io",
             "us": "https://api-us.flexportal.io",

@@ -5,7 +5,7 @@
 - The event key is the `svix-id` header: it is signed, and stays the same on retries, whatever the page says. Flowglad
   sends at most one payment.succeeded and one payment.failed for a payment, ever.
 - payment.failed comes only where Stripe's PaymentIntent was canceled; declines, refunds and settlements are announced
-  by nothing. `paymux reconcile` finds them.
+  by nothing.
 - A try after a failure is a new payment, so `failed` is final.
 - Amounts are integers in Stripe's smallest unit. Times are unix milliseconds, RFC 3339 in an older version.
 - The page's first version showed `{eventType, eventId, livemode, timestamp, data}`; some copies still do. A signed body
@@ -23,7 +23,7 @@ from paymux.delivery import ObjectRef
 from paymux.money import from_minor
 from paymux.provider import Api, Endpoint, Listing, Provider
 from paymux.signatures.svix import Svix
-from paymux.statement import Fact, Head, Lookup, Statement, refunded
+from paymux.statement import Head, Lookup, Statement, refunded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +43,9 @@ STATUSES: Final = {
     "failed": PaymentStatus.FAILED,
     "canceled": PaymentStatus.CANCELED,
 }
+
+# A webhook does not say whether it tells of success or failure.
+SETTLED: Final = frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.FAILED, PaymentStatus.CANCELED})
 
 # `failureCode` (Stripe's words, and Flowglad's own `payment_timeout`) -> ours.
 FAILURES: Final = {
@@ -81,7 +84,7 @@ def payment(body: Wild, _head: Head) -> Lookup:
     payment_id = named.text("id")
     if not PAYMENT_ID.fullmatch(payment_id):
         raise named.at("id").untamed("a payment id")
-    return Lookup(objects=(ObjectRef(object="payment", id=payment_id),), settles=True)
+    return Lookup(objects=(ObjectRef(object="payment", id=payment_id),), settles=SETTLED)
 
 
 def payment_state(payment: Wild, _asked: Asked) -> tuple[Statement, ...]:
@@ -110,23 +113,19 @@ def payment_state(payment: Wild, _asked: Asked) -> tuple[Statement, ...]:
         settled_at=payment.maybe_milliseconds_or_rfc3339("settlementDate"),
     )
     # A partial refund leaves `status` and `refunded` as they were: only the amount tells.
-    full = word == "refunded" or (amount_refunded is not None and 0 < amount.minor <= amount_refunded.minor)
+    succeeded = status is PaymentStatus.SUCCEEDED
+    full = succeeded and (
+        word == "refunded" or (amount_refunded is not None and 0 < amount.minor <= amount_refunded.minor)
+    )
     return (
         Statement(
             block=block,
             at=block.updated_at,
             payment_id=block.id,
-            facts=refunded(amount_refunded, full=full) + _settled(block),
+            facts=refunded(amount_refunded, full=full) if succeeded else (),
             refund_state="full" if full else None,
         ),
     )
-
-
-def _settled(block: Payment) -> tuple[Fact, ...]:
-    """Settled once the object is at least as new as the date: before that the date is a plan."""
-    if block.settled_at is None or block.updated_at is None or block.settled_at > block.updated_at:
-        return ()
-    return (Fact(name="settled", says=(1,)),)
 
 
 def _breakdown(payment: Wild) -> Breakdown | None:

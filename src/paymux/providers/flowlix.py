@@ -1,7 +1,7 @@
 """Flowlix: card acquiring. https://docs.flowlix.dev/guides/webhooks
 
 - Six events, each when the object reaches that status; nothing announces PENDING, REQUIRES_ACTION, PROCESSING, a new
-  refund or a chargeback. There are no disputes. A poll finds the open statuses (`paymux reconcile`).
+  refund or a chargeback. There are no disputes.
 - `data` holds the full current object, as GET would return it: a late retry may show a newer one (amount_refunded
   above 0 in payment.succeeded), so only identity, amount and currency make a conflict.
 - Signed as `t=<unix seconds>,v1=<hex HMAC-SHA256 of "{t}.{body}">`, refused when older than 5 minutes. The key is the
@@ -222,6 +222,8 @@ FLOWLIX: Final = Provider(
     resends_current=lambda _: True,
     api=Api(
         url="https://api.flowlix.dev/v1",
+        rate=8.0,  # 500 a minute for a sandbox key: https://docs.flowlix.dev/api-reference/rate-limits
+        burst=20,
         headers=lambda key, _: {"Authorization": f"Bearer {key}"},
         objects={
             "payment": Endpoint(

@@ -229,7 +229,9 @@ def thin(wild: Wild, head: Head) -> Lookup:
     kind = named.text("type")
     if kind not in API.objects:
         raise named.at("type").unknown("object", reason="shape")
-    return Lookup(objects=(ObjectRef(object=kind, id=named.id("id")),), settles=head.event_type in SETTLING)
+    return Lookup(
+        objects=(ObjectRef(object=kind, id=named.id("id")),), settles=SETTLING.get(head.event_type or "", frozenset())
+    )
 
 
 # --- the API's answers: nested objects speak, too
@@ -713,8 +715,16 @@ SNAPSHOTS: Final = {
     "payout.reconciliation_completed": payout,  # the payout as it is, its list of transactions being ready
 }
 
-# Thin events that promise an outcome.
-SETTLING: Final = frozenset({"v1.payment_intent.succeeded", "v1.payment_intent.canceled", "v1.payout.paid"})
+# Thin events that promise an outcome -> the statuses that may be meant.
+SETTLING: Final[Mapping[str, frozenset[str]]] = {
+    "v1.payment_intent.succeeded": frozenset({PaymentStatus.SUCCEEDED}),
+    "v1.payment_intent.canceled": frozenset({PaymentStatus.CANCELED}),
+    "v1.refund.failed": frozenset({RefundStatus.FAILED}),
+    "v1.charge.dispute.closed": frozenset(
+        {DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.ACCEPTED, DisputeStatus.CANCELED}
+    ),
+    "v1.payout.paid": frozenset({PayoutStatus.PAID, PayoutStatus.FAILED}),  # it may fail after it was paid
+}
 
 # Not payments, or (checkout, invoices, transfers) another view of one that its PaymentIntent tells.
 ELSEWHERE: Final = _types("""

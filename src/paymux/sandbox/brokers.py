@@ -40,11 +40,12 @@ trap : TERM INT
 exec 3<&0
 "$@" 3<&- </dev/null &
 child=$!
-( trap - TERM INT; read -r line <&3; kill -9 $child; rm -rf "$home" ) 2>/dev/null &
+( trap - TERM INT; read -r line <&3; : > "$home/orphaned"; kill -9 $child ) 2>/dev/null &
 watch=$!
 exec 3<&-
 while kill -0 $child 2>/dev/null; do wait $child; done
 kill -9 $watch 2>/dev/null
+if [ -e "$home/orphaned" ]; then rm -rf "$home"; fi
 """
 
 

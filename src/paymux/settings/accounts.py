@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_BODY: Final = 1024 * 1024
 HINT_BODY: Final = 64 * 1024
 LONGEST_TOLERANCE: Final = 86_400
+_DIGITS: Final = len(str(LONGEST_TOLERANCE))
 TOLERANCE: Final = "tolerance"  # the option that every scheme with a time has
 STRENGTH: Final = {Proof.SIGNATURE: 0, Proof.STATIC: 1, Proof.HINT: 2}
 
@@ -185,7 +186,7 @@ def _tolerance_mistakes(configured: AccountSettings, provider: Provider) -> Iter
     scheme = provider.scheme({name: text for name, text in configured.options.items() if name != TOLERANCE})
     if not is_dataclass(scheme) or TOLERANCE not in {field.name for field in fields(scheme)}:
         yield f".options.{TOLERANCE}", "the scheme of this account signs no time"
-    elif not (value.isascii() and value.isdigit() and 1 <= int(value[:9]) <= LONGEST_TOLERANCE):
+    elif not (value.isascii() and value.isdigit() and len(value) <= _DIGITS and 1 <= int(value) <= LONGEST_TOLERANCE):
         yield f".options.{TOLERANCE}", f"should be 1 to {LONGEST_TOLERANCE} seconds"
 
 

@@ -26,6 +26,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LARGEST_BODY: Final = 64 * 1024 * 1024
 SHORTEST_TOKEN: Final = 16
 NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
+# As a segment of a URL, so not "." or "..", which mean other places there.
+ACCOUNT_NAME: Final = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 LARGEST_PORT: Final = 65535
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -41,7 +43,7 @@ def is_loopback(host: str) -> bool:
 def split_address(address: str) -> tuple[str, int]:
     """Host and port of `host:port` or `[v6]:port`. Raises ValueError."""
     host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > LARGEST_PORT:
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port[:6]) > LARGEST_PORT:
         raise ValueError('should be "host:port"')
     bare = host.removeprefix("[").removesuffix("]")
     if ":" in bare and bare == host:
@@ -67,6 +69,12 @@ def _name(value: str) -> str:
     return value
 
 
+def _account_name(value: str) -> str:
+    if not ACCOUNT_NAME.fullmatch(value):
+        raise ValueError("should be 1 to 64 of letters, digits, dot, dash and underscore, and not only dots")
+    return value
+
+
 def _option(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -82,6 +90,7 @@ def _file(value: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 NetworkField = Annotated[Network, PlainValidator(_network)]
 Name = Annotated[str, AfterValidator(_name)]
+AccountName = Annotated[str, AfterValidator(_account_name)]
 OptionText = Annotated[str, BeforeValidator(_option)]
 ReadableFile = Annotated[str, AfterValidator(_file)]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
@@ -228,7 +237,7 @@ class AccountSettings(_Section):
     """One account with a provider. `max_body` in bytes; `rate_limit` and `hint_rate` a second."""
 
     provider: Name
-    name: Name
+    name: AccountName
     secrets: Secrets = ()
     livemode: bool | None = None
     api_key: SecretField | None = None
@@ -238,7 +247,7 @@ class AccountSettings(_Section):
     allow_from: Networks = ()
     max_body: int | None = Field(default=None, ge=1024, le=LARGEST_BODY)
     rate_limit: Rate | None = None
-    hint_rate: Rate = 10.0
+    hint_rate: Rate = 100.0
     options: dict[str, OptionText] = {}
 
     @model_validator(mode="after")

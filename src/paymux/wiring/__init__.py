@@ -216,7 +216,7 @@ class Gateway:
         Raises SettingsError, and then nothing is changed.
         """
         setups = build_accounts(settings, self._providers)
-        found = clients(setups, self._session)
+        found = clients(setups, self._session, self._clients)
         self._clients.clear()
         self._clients.update(found)
         self._use(setups)
@@ -225,7 +225,7 @@ class Gateway:
 
     def _use(self, setups: dict[Name, AccountSetup]) -> None:
         self.setups = setups
-        self.webhooks.routes = routes(setups.values())
+        self.webhooks.routes = routes(setups.values(), self.webhooks.routes)
         self._schedule_expiry()
 
     def _schedule_expiry(self) -> None:

@@ -13,7 +13,7 @@ from paymux.journal.changes import Rules
 from paymux.journal.memory import MemoryJournal
 from paymux.journal.sqlite import SqliteJournal
 from paymux.lookup import Client
-from paymux.provider_api import ProviderApi, base_url
+from paymux.provider_api import Pace, ProviderApi, base_url
 from paymux.publish import Positions
 from paymux.publish.kafka import KafkaSettings, Security
 from paymux.records import Topics
@@ -76,20 +76,30 @@ async def open_journal(settings: Settings) -> Journal:
     return MemoryJournal(rules=rules) if path is None else await SqliteJournal.open(Path(path), rules=rules)
 
 
-def clients(setups: Mapping[Name, AccountSetup], session: aiohttp.ClientSession) -> dict[Name, Client]:
-    """Every account that can be asked about. Raises SettingsError for a key or URL that cannot be used."""
+def clients(
+    setups: Mapping[Name, AccountSetup], session: aiohttp.ClientSession, before: Mapping[Name, Client] | None = None
+) -> dict[Name, Client]:
+    """The accounts with their ways to the APIs; each goes on at the pace of the client that it had `before`.
+
+    Raises SettingsError for a key or URL that cannot be used.
+    """
     found: dict[Name, Client] = {}
     for name, setup in setups.items():
-        account, key = setup.account, setup.api_key
-        if account.provider.api is None or key is None:
-            continue
-        url = base_url(account.provider.api, account.options, setup.settings.api_url)
+        old = (before or {}).get(name)
         try:
-            api = ProviderApi(api=account.provider.api, url=url, key=key, session=session, options=account.options)
+            api = _api(setup, session, old.api.pace if old and old.api else None)
         except SettingsError as error:
             raise SettingsError(f"account {name[0]}/{name[1]}: {error}") from None
-        found[name] = Client(account=account, api=api)
+        found[name] = Client(account=setup.account, api=api)
     return found
+
+
+def _api(setup: AccountSetup, session: aiohttp.ClientSession, pace: Pace | None) -> ProviderApi | None:
+    account, api, key = setup.account, setup.account.provider.api, setup.api_key
+    if api is None or key is None:
+        return None
+    url = base_url(api, account.options, setup.settings.api_url)
+    return ProviderApi(api=api, url=url, key=key, session=session, options=account.options, pace=pace)
 
 
 def admin_tls(settings: Settings) -> ssl.SSLContext | None:

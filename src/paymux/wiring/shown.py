@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from paymux import __version__
+from paymux.delivery import Proof
 from paymux.errors import JournalUnavailable
 from paymux.relay import Phase
 from paymux.telemetry import logger
@@ -165,17 +166,27 @@ class TopicReports:
 
 
 class LookupReports:
-    """The lookups' observer."""
+    """The lookups' observer: what was quarantined or rejected counts as that, too, as if a webhook had said it."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def __call__(self, name: str, labels: Mapping[str, str]) -> None:
-        provider, account = labels.get("provider", ""), labels.get("account", "")
-        outcome = labels.get("outcome") or labels.get("reason") or labels.get("error", "")
+    def __call__(self, name: str, facts: Mapping[str, str]) -> None:
+        provider, reason = facts.get("provider", ""), facts.get("reason", "")
+        outcome = facts.get("outcome") or reason or facts.get("error", "")
         self._metrics.count("paymux_lookups", provider, name.removeprefix("lookup_"), outcome)
+        counter = _refusals(name, facts)
+        if counter is not None:
+            self._metrics.count(counter, provider, reason)
         level = "info" if name == "lookup_answered" else "warning"
-        getattr(logger(), level)(name, provider=provider, account=account, outcome=outcome)
+        getattr(logger(), level)(name, **{**facts, "outcome": outcome})
+
+
+def _refusals(name: str, facts: Mapping[str, str]) -> str | None:
+    """The counter of what was not translated; none where there was nothing new to refuse."""
+    if name == "lookup_given_up":
+        return "paymux_rejections" if facts.get("proof") == Proof.HINT else "paymux_quarantined"
+    return "paymux_quarantined" if name == "lookup_answered" and facts.get("reason") else None
 
 
 class ConnectionReports:

@@ -49,7 +49,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """
         CREATE TABLE lookups (
             id INTEGER PRIMARY KEY, provider TEXT NOT NULL, account TEXT NOT NULL, object TEXT NOT NULL,
-            object_id TEXT NOT NULL, settles INTEGER NOT NULL, occurred_at INTEGER, asked INTEGER NOT NULL,
+            object_id TEXT NOT NULL, settles TEXT NOT NULL, occurred_at INTEGER, asked INTEGER NOT NULL,
             attempts INTEGER NOT NULL, rounds INTEGER NOT NULL, due_at INTEGER NOT NULL, delivery_id TEXT NOT NULL,
             event_key TEXT, event_type TEXT, received_at INTEGER NOT NULL, proof TEXT NOT NULL,
             UNIQUE (provider, account, object, object_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -319,6 +320,8 @@ def _check_durable(connection: sqlite3.Connection, path: Path) -> None:
 def prepare(path: Path) -> None:
     """Create the tables or migrate them forward, in one transaction under the write lock."""
     _check_owner(path)
+    if not path.exists():
+        _create(path)
     connection = connect(path)
     try:
         connection.execute("PRAGMA busy_timeout = 5000")
@@ -333,6 +336,17 @@ def prepare(path: Path) -> None:
         connection.execute("COMMIT")
     finally:
         _discard(connection)
+
+
+def _create(path: Path) -> None:
+    """For this user alone, whatever the umask: it holds raw bodies. SQLite gives the WAL and its index the mode of the
+    file.
+    """
+    try:
+        created = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalUnusable(f"the journal {path} cannot be opened: {error.strerror}") from error
+    os.close(created)
 
 
 def _check_owner(path: Path) -> None:

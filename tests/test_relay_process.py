@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from paymux.journal.changes import Rules
 from paymux.journal.sqlite import SqliteJournal
 from paymux.publish.kafka import KafkaSettings
+from paymux.records import Topics
 from paymux.relay import Phase
 from paymux.relay_process import Order, RelayProcess
 from tests.stories import append, webhook
@@ -25,6 +27,8 @@ class Seen:
         self.states.append((state.phase, state.reason))
 
     def published(self, *, shard, events, seconds):
+        assert shard == 0
+        assert seconds > 0
         self.published_events += events
 
 
@@ -48,11 +52,12 @@ def flowlix(number: int) -> dict:
 @asynccontextmanager
 async def relaying(path: Path, bootstrap: str, prefix: str, seen: Seen):
     """A journal with its relay's process; both ended at the end, whatever happened."""
-    journal = await SqliteJournal.open(path)
+    topics = Topics(events=f"{prefix}.events", quarantine=f"{prefix}.quarantine")
+    journal = await SqliteJournal.open(path, rules=Rules(topics=topics))
     kafka = KafkaSettings(
         bootstrap_servers=bootstrap,
-        events_topic=f"{prefix}.events",
-        quarantine_topic=f"{prefix}.quarantine",
+        events_topic=topics.events,
+        quarantine_topic=topics.quarantine,
         checkpoints_topic=f"{prefix}.checkpoints",
         transactional_id_prefix=prefix,
         replication_factor=1,
@@ -131,7 +136,12 @@ def test_a_password_is_in_no_argument_and_no_message(tmp_path):
 
     order = '{"journal": 1, "kafka": {"security": {"sasl_password": "canary-password", "protocol": 5}}}\n'
     ended = subprocess.run(
-        [sys.executable, "-P", "-m", "paymux.relay_process"], input=order, capture_output=True, text=True, timeout=30
+        [sys.executable, "-P", "-m", "paymux.relay_process"],
+        input=order,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert ended.returncode == 2
     assert "journal" in ended.stderr

@@ -10,10 +10,9 @@ import platform
 import sys
 from bisect import bisect_left
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 import orjson
 import structlog
@@ -41,33 +40,64 @@ _OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 # --- logs
 
 
+class Unfailing:
+    """A stream for lines that may get lost: a full disk or a reader that went away must not change what is answered.
+    `errors` counts what could not be written.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.errors = 0
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError):
+            self.errors += 1
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self.errors += 1
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
 def configure(*, level: str = "info", form: str = "auto", stream: TextIO | None = None) -> DeliveryLog:
     """Set up structlog and the standard library's loggers; `form` is json, console or auto (console on a terminal)."""
-    stream = stream or sys.stderr
-    console = form == "console" or (form == "auto" and stream.isatty())
+    lines = Unfailing(stream or sys.stderr)
+    console = form == "console" or (form == "auto" and lines.isatty())
     structlog.configure(
         cache_logger_on_first_use=False,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        processors=[structlog.processors.add_log_level, _stamped, _cleaned, *_renderers(stream, console=console)],
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        processors=[structlog.processors.add_log_level, _stamped, _cleaned, *_renderers(lines, console=console)],
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", lines)),
     )
     _capture_stdlib(level)
     wanted = LEVELS[level] <= logging.INFO
-    return DeliveryLog(wanted=wanted, stream=None if console else stream)
+    return DeliveryLog(wanted=wanted, stream=lines, by_structlog=console)
 
 
 class DeliveryLog:
     """The wide line of each delivery. As JSON it is written at once, in the same form as every other line: structlog
-    takes four times as long, which is a tenth of a delivery's time. `stream` None: by structlog.
+    takes four times as long, which is a tenth of a delivery's time.
     """
 
-    def __init__(self, *, wanted: bool, stream: TextIO | None) -> None:
+    def __init__(self, *, wanted: bool, stream: Unfailing | None, by_structlog: bool = True) -> None:
         self.wanted = wanted
         self._stream = stream
+        self._by_structlog = by_structlog
+
+    @property
+    def errors(self) -> int:
+        """How often any line could not be written."""
+        return self._stream.errors if self._stream is not None else 0
 
     def write(self, facts: dict[str, Any]) -> None:
         """Ask `wanted` before gathering the facts."""
-        if self._stream is None:
+        if self._by_structlog or self._stream is None:
             logger().info("delivery", **facts)
             return
         line = {"timestamp": datetime.now(UTC), "level": "info", "event": "delivery"}
@@ -113,7 +143,7 @@ def _cleaned(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
     return {key: clean(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def _renderers(stream: TextIO, *, console: bool) -> list[Callable[..., Any]]:
+def _renderers(stream: Unfailing, *, console: bool) -> list[Callable[..., Any]]:
     if not console:
         return [_json]
     return [_short_time, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
@@ -135,8 +165,7 @@ class _Captured(logging.Handler):
         level = record.levelname.lower() if record.levelname.lower() in LEVELS else "error"
         error = record.exc_info[1] if record.exc_info else None
         facts = {"error": type(error).__name__, "at": place(error)} if error else {}
-        with suppress(ValueError):  # the stream is closed: the process ends
-            getattr(logger(), level)(record.getMessage(), logger=record.name, **facts)
+        getattr(logger(), level)(record.getMessage(), logger=record.name, **facts)
 
 
 def _capture_stdlib(level: str) -> None:
@@ -186,16 +215,19 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         ("provider", "account", "secret"),
     ),
     "paymux_lookups": ("Questions to providers' APIs, by what came of them", ("provider", "result", "outcome")),
-    "paymux_refused_connections": ("Connections beyond max_connections", ()),
+    "paymux_refused_connections": ("Connections beyond max_connections, or beyond one address's share", ()),
     "paymux_bad_requests": ("Requests that are not HTTP as it should be", ()),
     "paymux_internal_errors": ("Errors that were not foreseen, by where", ("where",)),
     "paymux_published": ("Records published", ("shard",)),
+    "paymux_worker_restarts": ("Workers that failed and were started again", ("worker",)),
+    "paymux_log_errors": ("Log lines that could not be written", ()),
     "paymux_reloads": ("Reloads of the configuration, by outcome", ("outcome",)),
 }
 GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "paymux_relay_lag_events": ("Committed and not yet published", ("shard",)),
     "paymux_relay_lag_seconds": ("Age of the oldest that is not published", ("shard",)),
     "paymux_relay_phase": ("1 for the phase that the relay is in", ("shard", "phase")),
+    "paymux_worker_up": ("Whether the worker runs", ("worker",)),
     "paymux_lookups_waiting": ("Objects still to be asked for", ()),
     "paymux_journal_up": ("Whether the journal can commit", ()),
     "paymux_accounts": ("Configured accounts", ()),
@@ -222,6 +254,10 @@ class Metrics(Collector):
 
     def count(self, name: str, *labels: str, by: int = 1) -> None:
         self.counters[name][labels] += by
+
+    def total(self, name: str, value: int, *labels: str) -> None:
+        """Of a counter that somebody else keeps."""
+        self.counters[name][labels] = value
 
     def set(self, name: str, value: float, *labels: str) -> None:
         self.gauges[name][labels] = value

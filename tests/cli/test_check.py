@@ -145,7 +145,14 @@ main(["check"])
         folder = Path(name)
         (folder / "paymux.db").touch(mode=0o600 if what == "file" else 0o666)
         folder.chmod(0o777 if what == "file" else 0o555)
-        ended = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=folder,
+            env=os.environ | {"PAYMUX_ACCOUNTS": "[]"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     named = folder / "paymux.db" if what == "file" else folder
     assert ended.returncode == 2
     assert f"  journal.url: this user may not write to {named}\n" in ended.stderr

@@ -8,26 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
 
+from paymux.http.addresses import is_in
 from paymux.http.answers import BAD_REQUEST, BUSY, UNAVAILABLE, Answer, Reply
+from paymux.http.limits import neighbourhood
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from aiohttp.web import BaseRequest, StreamResponse
+
+    from paymux.http.addresses import Network
 
 LARGEST_LINE: Final = 8190
 MOST_HEADERS: Final = 100
 LINGERING: Final = 2.0  # seconds that the rest of a refused request is read and dropped, so that its sender sees why
 
+SHARES: Final = 4  # one address may hold this part of all connections
+
 _BAD: Final = 400
 
 
 class Listener(web.Server):
-    """`observe` is told of bad_request, refused_connection and internal_error."""
+    """`observe` is told of bad_request, refused_connection and internal_error. `most_of_one` is how many connections
+    one address may hold (None: a quarter of all); trusted proxies, which speak for many, may hold all of them.
+    """
 
     def __init__(
         self,
@@ -36,9 +45,14 @@ class Listener(web.Server):
         max_connections: int,
         keepalive_timeout: float,
         observe: Callable[[str], None],
+        most_of_one: int | None = None,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
         super().__init__(cast("Callable[[BaseRequest], Awaitable[StreamResponse]]", handler))
         self.max_connections = max_connections
+        self.most_of_one = most_of_one or max(1, max_connections // SHARES)
+        self._trusted_proxies = trusted_proxies
+        self._held: Counter[str] = Counter()
         self.observe = observe
         self._options: dict[str, Any] = {
             "access_log": None,
@@ -54,26 +68,44 @@ class Listener(web.Server):
     def __call__(self) -> web.RequestHandler:
         return Connection(self, loop=asyncio.get_running_loop(), **self._options)
 
-    @property
-    def is_full(self) -> bool:
-        return len(self.connections) >= self.max_connections
+    def let_in(self, address: str) -> str | None:
+        """One more of that address: by what name it counts, for `let_go`; None if there is no room."""
+        name = neighbourhood(address)
+        is_one = self._held[name] < self.most_of_one or is_in(address, self._trusted_proxies)
+        if not is_one or len(self.connections) >= self.max_connections:
+            return None
+        self._held[name] += 1
+        return name
+
+    def let_go(self, name: str) -> None:
+        self._held[name] -= 1
+        if not self._held[name]:
+            del self._held[name]
 
 
 class Connection(web.RequestHandler):
-    __slots__ = ("_listener",)
+    __slots__ = ("_listener", "_name")
 
     def __init__(self, listener: Listener, **options: Any) -> None:
         super().__init__(listener, **options)
         self._listener = listener
+        self._name: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if self._listener.is_full:
+        self._name = self._listener.let_in(_peer(transport))
+        if self._name is None:
             self._listener.observe("refused_connection")
             cast("asyncio.Transport", transport).write(BUSY.whole)
             self.force_close()
             transport.close()
             return
         super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._name is not None:
+            self._listener.let_go(self._name)
+            self._name = None
+        super().connection_lost(exc)
 
     def handle_error(
         self,
@@ -86,6 +118,12 @@ class Connection(web.RequestHandler):
         self._listener.observe("bad_request" if status == _BAD else "internal_error")
         answer: Answer = BAD_REQUEST if status == _BAD else UNAVAILABLE
         return cast("StreamResponse", Reply(answer, keep_alive=False))
+
+
+def _peer(transport: asyncio.BaseTransport) -> str:
+    """Nothing where the sender was gone before it was let in."""
+    name = transport.get_extra_info("peername")
+    return str(name[0]) if name else ""
 
 
 def silent() -> logging.Logger:

@@ -42,7 +42,7 @@ class Addresses:
 
     def take(self, address: str, now: float) -> float:
         """As Bucket.take."""
-        name = _neighbourhood(address)
+        name = neighbourhood(address)
         bucket = self._buckets.pop(name, None) or Bucket(self.rate, now)
         self._buckets[name] = bucket
         if len(self._buckets) > self._most:
@@ -50,7 +50,8 @@ class Addresses:
         return bucket.take(now)
 
 
-def _neighbourhood(address: str) -> str:
+def neighbourhood(address: str) -> str:
+    """What counts as one sender: an IPv4 address in either form, an IPv6 /64."""
     if ":" not in address:
         return address
     try:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from paymux.journal import Journal
     from paymux.statement import Item
 
+APPEND_SECONDS: Final = 10.0  # providers give up after 5 to 30
 OTHER: Final = "other"  # stands for every provider that is not configured
 
 _READS: Final = ("GET", "HEAD")
@@ -202,15 +203,23 @@ class Webhooks:
             raise _asks_nothing(route, items, delivery.body)
         began = time.perf_counter()
         try:
-            receipts = await self._journal.append(Entry(account=route.account, verified=verified, items=items))
-        except JournalUnavailable:
+            async with asyncio.timeout(APPEND_SECONDS):  # what comes to be durable later makes the retry a duplicate
+                receipts = await self._journal.append(Entry(account=route.account, verified=verified, items=items))
+        except (JournalUnavailable, TimeoutError):
             self._reports.unavailable(route.provider)
             return UNAVAILABLE
         seconds = time.perf_counter() - began
-        self._reports.taken(Taken(verified=verified, items=items, receipts=receipts, address=address, seconds=seconds))
-        if any(isinstance(item.outcome, Lookup) for item in items):
-            self._asked()
+        self._tell(Taken(verified=verified, items=items, receipts=receipts, address=address, seconds=seconds))
         return route.ack
+
+    def _tell(self, taken: Taken) -> None:
+        """It is durable: nothing that goes wrong from now on changes the answer."""
+        try:
+            self._reports.taken(taken)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._reports.failed(error)
+        if any(isinstance(item.outcome, Lookup) for item in taken.items):
+            self._asked()
 
     # --- everything else
 

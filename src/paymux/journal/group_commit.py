@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LARGEST_BATCH: Final = 128
+LONGEST_BATCH: Final = 5.0  # seconds; whatever runs longer may never end
 
 
 class Store(Protocol):
@@ -85,6 +86,7 @@ class GroupCommit:
         self._wishes: deque[_Wish] = deque()
         self._suspects: deque[_Wish] = deque()  # of a batch that could not be written: each is tried alone
         self._running: asyncio.Task[None] | None = None
+        self._began: float | None = None  # the batch that runs
         self._closed = False
 
     async def run(self, decide: Callable[[Unit], T], entry: Entry | None = None) -> T:
@@ -95,11 +97,18 @@ class GroupCommit:
         """
         if self._closed:
             raise JournalUnavailable("the journal is closed")
+        self.check()  # or what nobody waits for any more would pile up behind it
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._wishes.append(_Wish(decide, answer, entry))
         if self._running is None:
             self._running = asyncio.create_task(self._drain())
         return await answer
+
+    def check(self) -> None:
+        """Raises JournalUnavailable while a commit hangs, e.g. on a disk that does not answer."""
+        seconds = 0.0 if self._began is None else asyncio.get_running_loop().time() - self._began
+        if seconds > LONGEST_BATCH:
+            raise JournalUnavailable(f"a commit has been running for {seconds:.0f} s")
 
     async def close(self) -> None:
         """Refuse what comes from now on, and wait until nothing is under way."""
@@ -111,12 +120,13 @@ class GroupCommit:
         batch: list[_Wish] = []
         try:
             while batch := self._next():
+                self._began = asyncio.get_running_loop().time()
                 await self._serve(batch)
         except BaseException as error:
             self._refuse_all(batch, "the journal was interrupted", error)
             raise
         finally:
-            self._running = None
+            self._running = self._began = None
 
     def _next(self) -> list[_Wish]:
         if self._suspects:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from paymux.errors import JournalUnavailable, JournalUnusable
 from paymux.journal.changes import Rules
-from paymux.journal.group_commit import GroupCommit
+from paymux.journal.group_commit import LONGEST_BATCH, GroupCommit
 from paymux.journal.sqlite.outbox import SqliteOutbox
 from paymux.journal.sqlite.rows import LOOKUP_COLUMNS, lookup_row, micro, moment, stored_rejection
 from paymux.journal.sqlite.store import RING, SqliteStore, prepare
@@ -127,8 +127,13 @@ class SqliteJournal(SqliteOutbox):
 
     async def healthy(self) -> None:
         """A journal that failed is tried again with an empty commit."""
+        self._commits.check()
         if self._failing:
-            await self._run(_nothing)
+            try:
+                async with asyncio.timeout(LONGEST_BATCH):
+                    await self._run(_nothing)
+            except TimeoutError:
+                raise JournalUnavailable("an empty commit does not end") from None
 
     async def close(self) -> None:
         if self._closed:

@@ -177,17 +177,28 @@ class Relay:
         position = self._move_to(await self._find_position(await publisher.start()))
         self._backoff.started()
         self._enter(Phase.RUNNING)
+        rows: Sequence[OutboxRow] = ()
         while True:
-            rows = await self._outbox.read(self._shard, position, self._batch_rows)
+            rows = rows or await self._outbox.read(self._shard, position, self._batch_rows)
             if not rows:
                 await self._outbox.wait(self._shard, position, POLL_SECONDS)
                 continue
             if rows[0].seq != position + 1:
                 raise RelayStopped(f"The journal has no row {position + 1}.", reason="rows_missing")
             batch = _fitting(rows)
-            await self._publish(publisher, batch)
+            rows = await self._publish_reading_ahead(publisher, batch)
             position = self._move_to(batch[-1].seq)
             await self._outbox.advance(self._shard, position)
+
+    async def _publish_reading_ahead(self, publisher: Publisher, batch: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
+        """While the broker is busy with these rows, read the ones after them."""
+        ahead = asyncio.create_task(self._outbox.read(self._shard, batch[-1].seq, self._batch_rows))
+        try:
+            await self._publish(publisher, batch)
+            return await ahead
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
 
     async def _publish(self, publisher: Publisher, batch: Sequence[OutboxRow]) -> None:
         last = batch[-1]

@@ -140,7 +140,7 @@ async def drive(gateway: Gateway, sandbox: Sandbox, session: aiohttp.ClientSessi
         provider="flowlix", body=Fresh().body(samples.webhook("flowlix", "payment.failed").body, datetime.now(UTC))
     )
     assert await post(f"{token}/{PATH_TOKEN}", flowlix.body, odd_headers() | flowlix.headers(STATIC)) == 200
-    assert await post(f"{token}/{OFFERED}", flowlix.body, flowlix.headers(STATIC)) == 404
+    assert await post(f"{token}/{OFFERED}", flowlix.body, flowlix.headers(STATIC)) == 401
     assert await post(f"{gateway.public}/webhooks/{OFFERED}/{OFFERED}", b"", {}) == 404
     assert await post(gateway.url("stripe"), b"x", {"Content-Encoding": OFFERED}) == 415
     answers += [await raw(gateway, piece) for piece in PIECES]

@@ -76,7 +76,8 @@ def run(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProce
 def serving(cwd: Path, *arguments: str, **environ: str) -> Iterator[Served]:
     """Until it says that it is ready; it is killed if the test leaves it running."""
     log = cwd / "serve.log"
-    with log.open("wb") as stderr:
+    log.unlink(missing_ok=True)  # a relay's process that outlives its parent for a moment writes to the old one
+    with log.open("ab") as stderr:
         process = subprocess.Popen(
             [*PAYMUX, "serve", *arguments], cwd=cwd, env=_environ(environ), stdout=subprocess.PIPE, stderr=stderr
         )

@@ -167,6 +167,18 @@ def test_sighup_says_what_needs_a_restart(room: Path):
         assert served.until("reloaded")["restart_needed_for"] == ["server"]
 
 
+def test_sighup_does_not_fill_an_accounts_quota(room: Path):
+    """Who has used it up has to wait all the same, also with another secret."""
+    (room / "paymux.toml").write_text(CONFIG + "rate_limit = 0.01\n")
+    with serving(room) as served:
+        assert [deliver(served), deliver(served)] == [200, 429]
+        (room / "secret").write_text(OTHER_SECRET)
+        served.process.send_signal(signal.SIGHUP)
+        served.until("reloaded")
+        assert deliver(served, secret=OTHER_SECRET) == 429
+        assert served.end() == 0
+
+
 @pytest.mark.parametrize("reloaded", [False, True])
 def test_v15_a_secret_ends_at_its_not_after(room: Path, reloaded):
     """V-15: before it 200, after it 401, by itself; also where a reload brought the date."""

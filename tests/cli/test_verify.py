@@ -122,6 +122,7 @@ class TestOneRequest:
             (("--provider", "stripe", "--option", f"tolerance={'9' * 5000}", "-"), "tolerance must be whole seconds"),
             (("--provider", "stripe", "--secret", "\udcff" * 20, "-"), "a secret is not UTF-8"),
             (("--provider", "\udcff", "-"), "no such provider"),
+            (("--provider", "flexportal", "--option", "hmac_prefix=\udcff", "-"), "hmac_prefix is not UTF-8"),
             (("--provider", "stripe", "--option", "\udcff=1", "-"), "no such option"),
             (("--provider", "stripe", "--at", "\udcff", "-"), "neither RFC 3339 nor unix seconds"),
             (("--provider", "stripe", "--at", "9" * 5000, "-"), "neither RFC 3339 nor unix seconds"),

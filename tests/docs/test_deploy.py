@@ -56,8 +56,9 @@ def test_the_example_configuration_starts():
 
 
 def test_the_example_configuration_is_explained(tmp_path):
-    """`paymux check` finds nothing to put right."""
-    done = run("check", "--config", str(EXAMPLE), cwd=tmp_path, **VARIABLES)
+    """`paymux check` finds nothing to put right, once the journal's folder is there."""
+    journal = {"PAYMUX_JOURNAL__URL": f"sqlite:///{tmp_path}/paymux.db"}
+    done = run("check", "--config", str(EXAMPLE), cwd=tmp_path, **VARIABLES | journal)
     assert (done.returncode, done.stderr) == (0, "")
 
 

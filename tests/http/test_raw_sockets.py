@@ -7,6 +7,7 @@ import gzip
 import json
 import socket
 import struct
+from ipaddress import ip_network
 
 import pytest
 
@@ -169,6 +170,32 @@ async def test_v31_connections_beyond_the_limit_are_turned_away():
         assert (await world.deliver()).status == 200
         assert "paymux_refused_connections_total 1.0" in world.metrics.render().decode()
     assert (got.status, got.headers["retry-after"]) == (503, "5")
+
+
+async def test_v31_one_address_cannot_hold_all_connections():
+    """V-31: beyond its share it is turned away, another address is let in, and its own place comes back."""
+    async with running(max_connections=8, most_of_one=2) as world:
+        held = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        assert (await world.deliver()).status == 503
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port, local_addr=("127.0.0.2", 0))
+        writer.write(request(BODY, stripe_signature=signature(BODY)))
+        assert (await answer(reader)).status == 200
+        for _, other in (*held, (reader, writer)):
+            other.close()
+        await asyncio.sleep(0.1)
+        assert (await world.deliver()).status == 200
+        assert world.listener._held.total() == len(world.listener.connections)
+
+
+async def test_v31_a_trusted_proxy_may_hold_all_connections():
+    """It speaks for everybody."""
+    async with running(max_connections=8, most_of_one=1, trusted_proxies=(ip_network("127.0.0.0/8"),)) as world:
+        held = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        assert (await world.deliver()).status == 200
+        for _, writer in held:
+            writer.close()
 
 
 # --- V-32: size

@@ -114,6 +114,7 @@ async def running(
     *accounts: dict[str, Any],
     journal: Journal | None = None,
     max_connections: int = 100,
+    most_of_one: int | None = None,
     keepalive_timeout: float = 5.0,
     body_timeout: float = 1.0,
     unverified_rate: float = 1000.0,
@@ -136,6 +137,8 @@ async def running(
     listener = Listener(
         webhooks,
         max_connections=max_connections,
+        most_of_one=most_of_one or max_connections,
+        trusted_proxies=limits.get("trusted_proxies", ()),
         keepalive_timeout=keepalive_timeout,
         observe=ConnectionReports(metrics),
     )

@@ -89,6 +89,8 @@ def check_options(provider: Provider | None, options: Mapping[str, str], *more: 
     told = {option.name: option for option in provider.options} if provider else {}
     for name, value in options.items():
         known(name, (*told, *more), "option")
+        if not is_text(value):
+            raise Unusable(f"{name} is not UTF-8")
         if told[name].choices:
             known(value, told[name].choices, f"{name}")
 

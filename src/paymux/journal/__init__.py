@@ -85,7 +85,7 @@ class Outbox(Protocol):
         ...
 
     async def read(self, shard: int, after: int, limit: int) -> Sequence[OutboxRow]:
-        """The next rows, in order, from `after` (exclusive)."""
+        """The next rows, in order, from `after` (exclusive); fewer than `limit` where they are large."""
         ...
 
     async def event_id(self, shard: int, seq: int) -> str | None:

@@ -24,13 +24,14 @@ from paymux.relay import Phase, Relay
 from paymux.relay_process import Order, RelayProcess
 from paymux.settings.accounts import build_accounts, refreshed
 from paymux.settings.models import split_address
-from paymux.telemetry import Metrics, logger
+from paymux.telemetry import Metrics, log_failure, logger
 from paymux.wiring.parts import admin_tls, bound, clients, kafka_settings, open_journal, told
 from paymux.wiring.shown import ConnectionReports, Health, LookupReports, Overview, RelayReports, TopicReports
+from paymux.wiring.workers import Worker
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     import aiohttp
 
@@ -68,6 +69,7 @@ class Gateway:
         self.journal = journal
         self.metrics = Metrics()
         self.health = Health(journal)
+        self.deliveries = deliveries
         self.address = self.admin_address = ""
         self._session = session
         self._providers = providers
@@ -82,7 +84,10 @@ class Gateway:
         self.relay = self._relay(publisher)
         self.webhooks = self._webhooks(deliveries)
         self._listener = self._listening()
-        self._tasks: list[asyncio.Task[None]] = []
+        self.workers = (
+            Worker("relay", self.relay.run, self.metrics),
+            Worker("lookups", self.lookups.run, self.metrics),
+        )
         self._expiry: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -149,6 +154,7 @@ class Gateway:
             max_connections=self.settings.server.max_connections,
             keepalive_timeout=self.settings.server.keepalive_timeout,
             observe=ConnectionReports(self.metrics),
+            trusted_proxies=self.settings.server.trusted_proxies,
         )
 
     def _relay(self, publisher: Callable[[], Publisher] | None) -> Relay | RelayProcess:
@@ -205,7 +211,8 @@ class Gateway:
         self.address, self.admin_address = told(public), told(private)
 
     def _run(self) -> None:
-        self._tasks = [asyncio.create_task(self.relay.run()), asyncio.create_task(self.lookups.run())]
+        for worker in self.workers:
+            worker.start()
         self._schedule_expiry()
 
     # --- changing accounts
@@ -244,41 +251,49 @@ class Gateway:
     # --- the end
 
     async def stop(self) -> None:
-        """Stop accepting, answer what is in flight, relay for a bounded time, let go of the journal."""
-        server = self.settings.server
+        """Stop accepting, answer what is in flight, relay for a bounded time, let go of the journal. A step that fails
+        is told, and the others are taken all the same.
+        """
+        relay, lookups = self.workers
+        steps: tuple[Callable[[], Awaitable[None]], ...] = (
+            self._refuse,
+            self._hang_up,
+            lookups.end,
+            self._relayed,
+            relay.end,
+            self._private.cleanup,
+            self._session.close,
+            self.journal.close,
+        )
+        for step in steps:
+            try:
+                await step()
+            except Exception as error:  # noqa: BLE001  # as above
+                log_failure("stop_failed", error, step=step.__qualname__)
+
+    async def _refuse(self) -> None:
         self.webhooks.draining = True
-        await asyncio.sleep(server.drain_delay)
+        await asyncio.sleep(self.settings.server.drain_delay)
         self._public.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.webhooks.idle(), server.shutdown_timeout)
+            await asyncio.wait_for(self.webhooks.idle(), self.settings.server.shutdown_timeout)
+
+    async def _hang_up(self) -> None:
         self._listener.pre_shutdown()
         await self._listener.shutdown(ABANDON_SECONDS)
-        relay, lookups = self._tasks
-        await _ended(lookups)
-        await self._relayed(server.relay_timeout)
-        await _ended(relay)
         if self._expiry is not None:
             self._expiry.cancel()
-        await self._private.cleanup()
-        await self._session.close()
-        await self.journal.close()
 
-    async def _relayed(self, seconds: float) -> None:
+    async def _relayed(self) -> None:
         with suppress(TimeoutError, JournalUnavailable):
             if self.relay.state.phase not in _NOT_PUBLISHING and (await self.relay.lag()).events:
-                await asyncio.wait_for(self.relay.drained(), seconds)
+                await asyncio.wait_for(self.relay.drained(), self.settings.server.relay_timeout)
 
 
 def _changed(old: Settings, new: Settings) -> list[str]:
     """The sections that a reload does not take over."""
     names = [name for name in type(old).model_fields if name != "accounts"]
     return [name for name in names if getattr(old, name) != getattr(new, name)]
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 def _now() -> datetime:

@@ -65,6 +65,7 @@ class Overview:
             "journal": healthy,
             "draining": draining,
             "relay": await self._relay(),
+            "workers": self._workers(),
         }
 
     async def status(self) -> dict[str, Any]:
@@ -73,6 +74,7 @@ class Overview:
             "version": __version__,
             "journal": {"identity": gateway.journal.identity, "healthy": await gateway.health()},
             "relay": await self._relay(),
+            "workers": self._workers(),
             "lookups_waiting": await gateway.journal.lookups_waiting(),
             "accounts": len(gateway.setups),
             "in_flight": gateway.webhooks.in_flight,
@@ -93,9 +95,15 @@ class Overview:
             metrics.set("paymux_lookups_waiting", await gateway.journal.lookups_waiting())
         for phase in Phase:
             metrics.set("paymux_relay_phase", float(state.phase is phase), str(state.shard), phase.value)
+        for worker in gateway.workers:
+            metrics.set("paymux_worker_up", float(worker.up), worker.name)
+        metrics.total("paymux_log_errors", gateway.deliveries.errors)
         metrics.set("paymux_journal_up", float(await gateway.health()))
         metrics.set("paymux_accounts", len(gateway.setups))
         metrics.set("paymux_connections", gateway.connections)
+
+    def _workers(self) -> dict[str, Any]:
+        return {worker.name: worker.facts for worker in self._gateway.workers}
 
     async def _relay(self) -> dict[str, Any]:
         state = self._gateway.relay.state

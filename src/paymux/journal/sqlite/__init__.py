@@ -71,7 +71,8 @@ class SqliteJournal(SqliteOutbox):
         except BaseException as error:
             await store.close()
             os.close(lock)
-            if isinstance(error, sqlite3.Error | JournalUnavailable):
+            # SQLite quotes a damaged schema in its message, which then need not be text.
+            if isinstance(error, sqlite3.Error | UnicodeDecodeError | JournalUnavailable):
                 raise JournalUnusable(_unusable(path, error)) from error
             raise
 

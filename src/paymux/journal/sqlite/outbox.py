@@ -12,11 +12,12 @@ from paymux.errors import JournalUnavailable
 from paymux.journal.sqlite.rows import outbox_row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from paymux.journal import OutboxRow
 
+READ_BYTES: Final = 1_048_576
 PATIENCE: Final = 2.0  # seconds
 
 
@@ -57,6 +58,7 @@ class SqliteOutbox:
             "SELECT seq, event_id, created_at, topic, key, headers, value "
             "FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, limit),
+            _up_to_size,
         )
         return [outbox_row(shard, row) for row in rows]
 
@@ -77,17 +79,21 @@ class SqliteOutbox:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._forget)
             self._thread.shutdown(wait=True)
 
-    async def _read(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
+    async def _read(
+        self, sql: str, arguments: tuple[Any, ...] = (), take: Callable[[Iterable[Any]], list[Any]] = list
+    ) -> list[Any]:
         if self._let_go:
             raise JournalUnavailable(f"the journal {self._path} is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._query, sql, arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._query, sql, arguments, take)
 
-    def _query(self, sql: str, arguments: tuple[Any, ...] = ()) -> list[Any]:
+    def _query(
+        self, sql: str, arguments: tuple[Any, ...] = (), take: Callable[[Iterable[Any]], list[Any]] = list
+    ) -> list[Any]:
         with self._one_at_a_time:
             try:
                 if self._connection is None:
                     self._connection = _open(self._path)
-                return self._connection.execute(sql, arguments).fetchall()
+                return take(self._connection.execute(sql, arguments))
             except sqlite3.Error as error:
                 self._forget()
                 raise JournalUnavailable(f"the journal {self._path} cannot be read: {error}") from error
@@ -96,6 +102,17 @@ class SqliteOutbox:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _up_to_size(rows: Iterable[Any]) -> list[Any]:
+    """The first rows, until their values are as large as a transaction may be."""
+    taken, size = [], 0
+    for row in rows:
+        taken.append(row)
+        size += len(row[-1])
+        if size >= READ_BYTES:
+            break
+    return taken
 
 
 def _open(path: Path) -> sqlite3.Connection:

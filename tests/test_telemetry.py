@@ -111,6 +111,31 @@ def test_v55_a_failure_tells_class_and_place_only():
     assert str(lines(stream)[0]["at"]).startswith("test_v55_a_failure_tells")
 
 
+class Gone(io.StringIO):
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+class Closed(io.StringIO):
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str) -> int:
+        self.close()
+        return super().write(text)
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("stream", [Gone, Closed])
+def test_a_line_that_cannot_be_written_is_counted_and_raises_nothing(stream, form):
+    """Whichever way it takes."""
+    deliveries = configure(stream=stream(), form=form)
+    deliveries.write({"provider": "stripe"})
+    logger().info("x")
+    logging.getLogger("other.package").warning("y")
+    assert deliveries.errors >= 3
+
+
 def test_metrics_are_prometheus_text():
     """Every family has its help; counters carry their labels; buckets add up."""
     metrics = Metrics()

@@ -73,13 +73,17 @@ def run(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProce
 
 
 @contextmanager
-def serving(cwd: Path, *arguments: str, **environ: str) -> Iterator[Served]:
+def serving(cwd: Path, *arguments: str, stderr: int | None = None, **environ: str) -> Iterator[Served]:
     """Until it says that it is ready; it is killed if the test leaves it running."""
     log = cwd / "serve.log"
     log.unlink(missing_ok=True)  # a relay's process that outlives its parent for a moment writes to the old one
-    with log.open("ab") as stderr:
+    with log.open("ab") as lines:
         process = subprocess.Popen(
-            [*PAYMUX, "serve", *arguments], cwd=cwd, env=_environ(environ), stdout=subprocess.PIPE, stderr=stderr
+            [*PAYMUX, "serve", *arguments],
+            cwd=cwd,
+            env=_environ(environ),
+            stdout=subprocess.PIPE,
+            stderr=lines if stderr is None else stderr,
         )
     try:
         yield Served(process=process, ready=_ready(process, log), log=log)

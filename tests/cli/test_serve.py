@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import time
@@ -220,6 +221,18 @@ def test_a_configuration_mistake_exits_2_before_a_port_opens(room: Path, environ
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not list(room.glob("*.db*"))
+
+
+def test_a_log_that_nobody_reads_changes_nothing(room: Path):
+    """stderr is a pipe whose reader went away: deliveries are answered, what was lost is counted, and it ends well."""
+    reader, writer = os.pipe()
+    with serving(room, stderr=writer) as served:
+        os.close(writer)
+        os.close(reader)
+        assert [deliver(served), deliver(served), deliver(served, secret=OTHER_SECRET)] == [200, 200, 401]
+        metrics = fetch(f"{served.private}/metrics")[1].decode()
+        assert float(re.search(r"^paymux_log_errors_total (.+)$", metrics, re.MULTILINE)[1]) >= 3
+        assert served.end() == 0
 
 
 def test_a_port_in_use_is_a_sentence(room: Path):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import io
 import json
+import os
 import re
 import resource
+import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
@@ -14,7 +19,11 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from paymux.delivery import Proof
+from paymux.errors import JournalUnavailable
+from paymux.http import webhooks
+from paymux.journal import group_commit
 from paymux.journal.sqlite import SqliteJournal
+from paymux.telemetry import configure
 from tests.http.world import BODY, PATH, SECRET, STRIPE, request, routes_of, running, signature
 
 if TYPE_CHECKING:
@@ -300,6 +309,63 @@ async def test_verified_deliveries_over_the_accounts_limit_are_429():
         assert world.kept == 1
     assert [got.status for got in answers[:4]] == [200] * 4
     assert (answers[-1].status, answers[-1].headers["retry-after"]) == (429, "1")
+
+
+async def test_a_commit_that_hangs_is_503_and_the_retry_a_duplicate(tmp_path, monkeypatch):
+    """A disk that does not answer holds nobody for ever, and readiness tells; what it wrote at last was kept once."""
+    monkeypatch.setattr(webhooks, "APPEND_SECONDS", 0.5)
+    monkeypatch.setattr(group_commit, "LONGEST_BATCH", 0.3)
+    disk = threading.Event()
+    journal = await SqliteJournal.open(tmp_path / "paymux.db")
+    try:
+        async with running(journal=journal) as world:
+            journal._store._thread.submit(disk.wait)
+            await journal.healthy()
+            assert (await world.deliver()).status == 503
+            with pytest.raises(JournalUnavailable, match="running for"):
+                await journal.healthy()
+            began = time.monotonic()
+            assert (await world.deliver()).status == 503
+            assert time.monotonic() - began < 0.4, "it was put behind what hangs"
+            disk.set()
+            await asyncio.sleep(0.2)
+            await journal.healthy()
+            assert (await world.deliver()).status == 200
+            assert await journal.end(0) == 1
+            assert 'outcome="duplicate",provider="stripe"} 1.0' in world.metrics.render().decode()
+    finally:
+        disk.set()
+
+
+class FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        del text
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+async def test_a_log_that_cannot_be_written_changes_no_answer(form):
+    """Of deliveries and of rejections; what was lost is counted."""
+    async with running() as world:
+        log = configure(stream=FullDisk(), form=form)
+        world.webhooks._reports = replace(world.webhooks._reports, deliveries=log)
+        assert [(await world.deliver()).status, (await world.deliver(secret=OTHER_SECRET)).status] == [200, 401]
+        assert log.errors == 2
+
+
+class BrokenLog:
+    wanted = True
+
+    def write(self, facts: dict) -> None:
+        raise RuntimeError(facts)
+
+
+async def test_an_error_after_the_commit_changes_no_answer():
+    """The delivery is durable: it is acknowledged, and the error counted."""
+    async with running() as world:
+        world.webhooks._reports = replace(world.webhooks._reports, deliveries=BrokenLog())
+        assert (await world.deliver()).status == 200
+        assert 'paymux_internal_errors_total{where="webhooks"} 1.0' in world.metrics.render().decode()
 
 
 async def test_a_stranger_cannot_use_up_an_accounts_limit():

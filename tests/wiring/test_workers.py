@@ -90,7 +90,7 @@ async def gateway(stream: io.StringIO) -> Gateway:
     )
     log = MemoryLog()
     return await Gateway.start(
-        settings, deliveries=configure(stream=stream), publisher=lambda: MemoryPublisher(log, prefix="paymux", shard=0)
+        settings, deliveries=configure(stream=stream), publisher=lambda: MemoryPublisher(log, journal="a", shard=0)
     )
 
 
@@ -102,8 +102,7 @@ async def test_a_gateway_closes_everything_whatever_fails_before():
     async def broken() -> None:
         raise RuntimeError
 
-    running.relay.drained = running.relay.lag = broken
-    running._private.cleanup = broken
+    running.webhooks.idle = running._hang_up = broken
     host, port = running.address.split(":")
     await running.stop()
     with pytest.raises(ConnectionRefusedError):
@@ -111,11 +110,8 @@ async def test_a_gateway_closes_everything_whatever_fails_before():
     assert running._session.closed
     assert running.journal._commits._closed
     told = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [line["step"].rpartition(".")[2] for line in told if line["event"] == "stop_failed"] == [
-        "_relayed",
-        "broken",
-    ]
-    await type(running._private).cleanup(running._private)
+    steps = [line["step"].rpartition(".")[2] for line in told if line["event"] == "stop_failed"]
+    assert steps == ["_refuse", "broken"]
 
 
 async def test_a_gateway_tells_of_its_workers():

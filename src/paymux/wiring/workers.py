@@ -57,7 +57,7 @@ class Worker:
             self._metrics.count("paymux_worker_restarts", self.name)
 
     async def _live(self) -> bool:
-        """One life; whether it ended on purpose."""
+        """One life; whether it was the last one."""
         self.up = True
         try:
             await self._run()
@@ -71,7 +71,7 @@ class Worker:
             return True
         finally:
             self.up = False
-        return False
+        return _is_cancelled()
 
     def _failed(self, error: BaseException) -> None:
         self._error = type(error).__name__

@@ -201,7 +201,7 @@ def _hold(path: Path) -> int:
 
 
 def _unusable(path: Path, error: Exception) -> str:
-    if isinstance(error, sqlite3.DatabaseError) and ("malformed" in str(error) or "not a database" in str(error)):
+    if isinstance(error, UnicodeDecodeError) or "malformed" in str(error) or "not a database" in str(error):
         return (
             f"{path} is damaged or no SQLite file ({error}); keep it, and recover what it holds with "
             f"`sqlite3 {path.name} .recover` into a new file, or restore a copy"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import NewPartitions
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, OffsetSpec
 
 from paymux.publish.kafka import KafkaPublisher, KafkaSettings
 from paymux.publish.memory import Fault, MemoryLog, MemoryPublisher
@@ -108,6 +109,7 @@ def read_committed(bootstrap_servers: str, topic: str, timeout: float = 20.0) ->
     )
     try:
         partitions = consumer.list_topics(topic, timeout=timeout).topics[topic].partitions
+        _wait_for_markers(bootstrap_servers, [TopicPartition(topic, number) for number in partitions])
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         found, ended = [], set()
         while len(ended) < len(partitions):
@@ -123,3 +125,24 @@ def read_committed(bootstrap_servers: str, topic: str, timeout: float = 20.0) ->
         return found
     finally:
         consumer.close()
+
+
+def _wait_for_markers(bootstrap_servers: str, partitions: list[TopicPartition], patience: float = 2.0) -> None:
+    """A commit is answered before its markers lie in every partition. An open transaction leaves them out for good, so
+    this waits for a moment only.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        stable, written = (
+            [
+                future.result(10).offset
+                for future in admin.list_offsets(
+                    {partition: OffsetSpec.latest() for partition in partitions}, isolation_level=level
+                ).values()
+            ]
+            for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+        )
+        if stable == written:
+            return
+        time.sleep(0.02)

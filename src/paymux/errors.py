@@ -76,14 +76,17 @@ class PublishError(PaymuxError):
 
 
 class BrokerUnavailable(PublishError):
-    """An error, a timeout or a doubt: what was sent is unknown until the checkpoint is read again."""
+    """An error, a timeout or a doubt: what was sent is unknown until the checkpoint is read again.
+
+    Reasons: broker_unavailable, fenced, not_authorized, topic_missing, topic_unfit.
+    """
 
     reason = "broker_unavailable"
 
 
 class RelayStopped(PublishError):
     """Publishing on could lose or double events. Reasons: journal_restored, journal_swapped,
-    checkpoint_missing, partitions_changed, record_refused, not_authorized.
+    checkpoint_missing, checkpoint_unreadable, partitions_changed, record_refused, rows_missing.
     """
 
     reason = "relay_stopped"

@@ -34,6 +34,7 @@ def test_the_list_is_that_of_the_errors():
         "signature_missing signature_malformed signature_mismatch signature_duplicated too_old too_new "
         "static_secret_missing static_secret_mismatch path_token_mismatch hint_malformed "
         "journal_restored journal_swapped checkpoint_missing partitions_changed record_refused not_authorized "
+        "checkpoint_unreadable rows_missing broker_unavailable fenced topic_missing topic_unfit "
         "not_found denied rate_limited unavailable shape"
     )
     for promised in promised_reasons.split():

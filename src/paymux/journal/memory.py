@@ -156,7 +156,8 @@ class MemoryJournal:
             return
         self._appended.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._appended.wait(), timeout)
+            async with asyncio.timeout(timeout):  # wait_for may lose a cancellation on Python 3.11
+                await self._appended.wait()
 
     async def due_lookups(self, now: datetime, limit: int) -> Sequence[LookupRow]:
         due = (row for row in self.store.lookups.values() if row.due_at <= now)

@@ -280,7 +280,7 @@ FLEXPORTAL = Provider(
     transitions=TRANSITIONS,
     api=Api(
         url="https://api-eu.flexportal.io",
-        rate=100 / 60,  # a minute: https://docs.flexportal.io/api-reference/overview
+        rate=3 / 2,  # of 100 a minute, burst included: https://docs.flexportal.io/api-reference/overview
         burst=10,
         regions={
             "eu": "https://api-eu.flexportal.io",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+import sys
 import uuid
 
 import pytest
@@ -189,6 +190,46 @@ def test_a_card_number_between_anything_but_digits(before, number, after):
     text = f"{before}#{number} {after}"
 
     assert number not in mask(text)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [*TEST_NUMBERS.values(), "4242", "4", "1", " ", "-", ".", "_", "\n", "a", "+", str(uuid.UUID(int=7))]
+        )
+    )
+)
+def test_the_same_text_beside_a_letter_that_is_not_ascii(parts):
+    """ASCII takes a shorter way to the same result."""
+    text = "".join(parts)
+
+    assert mask(f"\u00e9 {text}") == f"\u00e9 {mask(text)}"
+
+
+@pytest.mark.parametrize("unit", ["4", "123456789012 ", "a1", "\u00e9"])
+def test_a_long_text_is_looked_at_without_a_step_for_each_digit(unit):
+    """A megabyte in one text must not stop the event loop: less than one line of Python for each character."""
+    text = unit * (10_000 // len(unit))
+
+    assert lines_run(lambda: mask(text)) < len(text)
+
+
+def lines_run(work):
+    """How many lines of Python it takes."""
+    count = 0
+
+    def seen(_frame, event, _argument):
+        nonlocal count
+        count += event == "line"
+        return seen
+
+    before = sys.gettrace()
+    sys.settrace(seen)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
 
 
 def test_a_megabyte_of_digits():

@@ -456,6 +456,30 @@ async def test_a_hint_about_nothing(world):
     assert world.counted("paymux_quarantined") == {}
 
 
+async def test_a_delivery_that_asks_while_the_answer_is_on_its_way(world):
+    """What was to be given up is asked again, and counts as given up once, when it is."""
+    asked_again = False
+
+    async def refuse(_):
+        nonlocal asked_again
+        if not asked_again:
+            asked_again = True
+            await world.deliver(message="msg_2")
+        return web.Response(status=401)
+
+    world.answer = refuse
+    await world.deliver()
+    async with world.running():
+        await settled(world)
+    assert len(world.asked) == 2
+    assert await world.events() == ["lookup_denied"]
+    assert world.counted("paymux_lookups") == {
+        ("flowglad", "postponed", "denied"): 1,
+        ("flowglad", "given_up", "lookup_denied"): 1,
+    }
+    assert world.counted("paymux_quarantined") == {("flowglad", "lookup_denied"): 1}
+
+
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_key_that_is_refused(world, status):
     """A refused key quarantines the delivery at once: asking again would not help."""

@@ -6,6 +6,7 @@ PaymuxError
 ├── SettingsError         the configuration is wrong; exit code 2
 ├── JournalError
 │   ├── JournalUnavailable    it cannot commit now; answered 503 with Retry-After
+│   │   └── LookupsFull           hints left too much to look up; answered 429
 │   └── JournalUnusable       it must not be opened (newer schema, damage); the process stops
 ├── PublishError
 │   ├── BrokerUnavailable     an error, a timeout or a doubt; the relay starts over
@@ -63,6 +64,12 @@ class JournalUnavailable(JournalError):
     """Nothing was committed and nothing may be acknowledged; trying again later may work."""
 
     reason = "journal_unavailable"
+
+
+class LookupsFull(JournalUnavailable):
+    """A hint about one more object than may wait for its account; there is room once some were answered."""
+
+    reason = "lookups_full"
 
 
 class JournalUnusable(JournalError):

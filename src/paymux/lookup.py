@@ -43,8 +43,10 @@ ROUNDS: Final = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1)
 # A provider's objects may be a moment behind its webhooks, so the first 404 of a lookup is not yet an answer.
 _GIVES_UP: Final = {"not_found": "lookup_not_found", "denied": "lookup_denied", "shape": "shape"}
 _PAUSES: Final = "rate_limited"
-_BATCH: Final = 100
-_LARGEST_BATCH: Final = 10_000
+# As many may be under way, and as many may start.
+_LOOKED_AT: Final = 2 * AT_ONCE
+# However often we are woken, we look that rarely: a look costs some milliseconds.
+_BREATH: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,7 @@ class Lookups:
     async def _step(self) -> None:
         self._wakeup.clear()
         try:
-            for row in await self._due():
+            for row in await self._journal.due_lookups(self._clock(), _LOOKED_AT):
                 self._start(row)
             pause = await self._pause()
         except Exception as error:  # noqa: BLE001  # one bad moment of the journal must not end the worker
@@ -113,22 +115,13 @@ class Lookups:
             pause = self._poll
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
+                await asyncio.sleep(_BREATH)
                 await self._wakeup.wait()
 
     # --- choosing
 
-    async def _due(self) -> Sequence[LookupRow]:
-        """More rows while one account's backlog may hide another's."""
-        limit = _BATCH
-        while True:
-            rows = await self._journal.due_lookups(self._clock(), limit)
-            seen = {_name(row) for row in rows}
-            if len(rows) < limit or limit >= _LARGEST_BATCH or self._clients.keys() <= seen:
-                return rows
-            limit *= 10
-
     def _start(self, row: LookupRow) -> None:
-        name = _name(row)
+        name = row.scope
         if row.id in self._tasks or self._busy.get(name, 0) >= AT_ONCE or self._is_held(name):
             return
         self._busy[name] = self._busy.get(name, 0) + 1
@@ -138,7 +131,7 @@ class Lookups:
 
     def _done(self, row: LookupRow) -> None:
         del self._tasks[row.id]
-        self._busy[_name(row)] -= 1
+        self._busy[row.scope] -= 1
         self.wake()
 
     def _is_held(self, name: Name) -> bool:
@@ -169,7 +162,7 @@ class Lookups:
             await asyncio.sleep(self._poll)
 
     async def _ask(self, row: LookupRow) -> None:
-        client = self._clients.get(_name(row))
+        client = self._clients.get(row.scope)
         if client is None:
             await self._postpone(row, self._clock() + NO_API_AGAIN, "no_api")
             return
@@ -217,7 +210,7 @@ class Lookups:
         else:
             until = self._later(row, error.retry_after)
             if error.reason == _PAUSES:
-                self._held[_name(row)] = until
+                self._held[row.scope] = until
             await self._postpone(row, until, error.reason)
 
     async def _postpone(self, row: LookupRow, until: datetime, reason: str) -> None:
@@ -226,8 +219,11 @@ class Lookups:
 
     async def _give_up(self, row: LookupRow, error: ApiError) -> None:
         reason = _GIVES_UP[error.reason]
-        await self._journal.give_up(row, reason=reason, detail=error.detail)
+        dropped = await self._journal.give_up(row, reason=reason, detail=error.detail)
         self._missed.discard(row.id)
+        if not dropped:  # somebody asked meanwhile, so it is asked again at once
+            self._tell("lookup_postponed", row, reason=error.reason)
+            return
         if row.proof is Proof.HINT:
             self._journal.reject(_rejection(row, reason, self._clock()))
         self._tell("lookup_given_up", row, reason=reason)
@@ -248,10 +244,6 @@ class Lookups:
             "proof": row.proof.value,
         }
         self._observe(name, facts | more)
-
-
-def _name(row: LookupRow) -> Name:
-    return (row.provider, row.account)
 
 
 def _asks_again(row: LookupRow, items: Sequence[Item]) -> bool:

@@ -29,9 +29,10 @@ BATCH_ROWS: Final = 500
 BATCH_BYTES: Final = 1_048_576
 POLL_SECONDS: Final = 1.0
 FIRST_BACKOFF: Final = 0.1
-LONGEST_BACKOFF: Final = 15.0
+LONGEST_BACKOFF: Final = 2.0  # after an outage of Kafka however long, publishing goes on that soon
 # Two owners of one shard fence each other at every start; slowly, it does no harm.
 FENCED_BACKOFF: Final = 1.0
+LONGEST_FENCED: Final = 15.0
 STEADY_SECONDS: Final = 60.0
 
 INSTRUCTIONS: Final = {
@@ -105,7 +106,51 @@ class Unobserved:
         pass
 
 
-class Relay:
+class Progress:
+    """How far one shard's relay is, wherever it runs; `state` is its newest."""
+
+    def __init__(self, outbox: Outbox, shard: int, observer: RelayObserver, now: Callable[[], datetime]) -> None:
+        self._outbox = outbox
+        self._shard = shard
+        self._observer = observer
+        self._now = now
+        self._moved = asyncio.Event()
+        self.state = RelayState(shard=shard, phase=Phase.STARTING, since=now())
+
+    async def lag(self) -> Lag:
+        """Asks the journal, so not for every event. Raises JournalUnavailable."""
+        position = self.state.position
+        if position is None:
+            position = await self._outbox.mark(self._shard)
+        end = await self._outbox.end(self._shard)
+        if end <= position:
+            return Lag(events=0, seconds=0.0)
+        oldest = await self._outbox.read(self._shard, position, 1)
+        age = (self._now() - oldest[0].created_at).total_seconds() if oldest else 0.0
+        return Lag(events=end - position, seconds=max(age, 0.0))
+
+    async def drained(self) -> None:
+        """Return once everything that is committed now is published. The caller sets a deadline."""
+        end = await self._outbox.end(self._shard)
+        while self.state.position is None or self.state.position < end:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _enter(self, phase: Phase, reason: str | None = None, detail: str | None = None) -> None:
+        self._take(replace(self.state, phase=phase, since=self._now(), reason=reason, detail=detail))
+
+    def _take(self, state: RelayState) -> None:
+        self.state = state
+        self._moved.set()
+        self._observer.entered(state)
+
+    def _move_to(self, position: int) -> int:
+        self.state = replace(self.state, position=position)
+        self._moved.set()
+        return position
+
+
+class Relay(Progress):
     """One shard's relay. `publisher` makes a fresh one; `accept_positions` are an operator's answers to a stop,
     each `journal/shard/seq` as the instructions print it, so that each is good for one case only.
     """
@@ -122,18 +167,12 @@ class Relay:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         batch_rows: int = BATCH_ROWS,
     ) -> None:
-        self._outbox = outbox
+        super().__init__(outbox, shard, observer or Unobserved(), now)
         self._publisher = publisher
-        self._shard = shard
         self._positions = positions
         self._accept_positions = frozenset(accept_positions)
-        self._observer = observer or Unobserved()
-        self._now = now
         self._batch_rows = batch_rows
-        self._position: int | None = None
         self._backoff = _Backoff()
-        self._moved = asyncio.Event()
-        self.state = RelayState(shard=shard, phase=Phase.STARTING, since=now())
 
     async def run(self) -> None:
         """Until cancelled, or until it stops itself: then `state` says why, and only a restart goes on."""
@@ -153,25 +192,6 @@ class Relay:
                 if publisher is not None:
                     await publisher.abandon()
             await asyncio.sleep(self._backoff.after(self.state.reason))
-
-    async def lag(self) -> Lag:
-        """Asks the journal, so not for every event. Raises JournalUnavailable."""
-        position = self._position
-        if position is None:
-            position = await self._outbox.mark(self._shard)
-        end = await self._outbox.end(self._shard)
-        if end <= position:
-            return Lag(events=0, seconds=0.0)
-        oldest = await self._outbox.read(self._shard, position, 1)
-        age = (self._now() - oldest[0].created_at).total_seconds() if oldest else 0.0
-        return Lag(events=end - position, seconds=max(age, 0.0))
-
-    async def drained(self) -> None:
-        """Return once everything that is committed now is published. The caller sets a deadline."""
-        end = await self._outbox.end(self._shard)
-        while self._position is None or self._position < end:
-            self._moved.clear()
-            await self._moved.wait()
 
     async def _relay(self, publisher: Publisher) -> None:
         position = self._move_to(await self._find_position(await publisher.start()))
@@ -251,27 +271,10 @@ class Relay:
             return max(mark, found.seq)
         return mark
 
-    def _enter(self, phase: Phase, reason: str | None = None, detail: str | None = None) -> None:
-        self.state = RelayState(
-            shard=self._shard,
-            phase=phase,
-            since=self._now(),
-            position=self._position,
-            reason=reason,
-            detail=detail,
-        )
-        self._observer.entered(self.state)
-
-    def _move_to(self, position: int) -> int:
-        self._position = position
-        self.state = replace(self.state, position=position)
-        self._moved.set()
-        return position
-
 
 class _Backoff:
-    """0.1 s, doubled up to 15 s, with jitter; from the start again once something was published. Being fenced counts
-    on until a publisher has lived for a minute: else two owners would take turns at every event.
+    """0.1 s, doubled up to 2 s, with jitter; from the start again once something was published. Being fenced waits
+    longer, and counts on until a publisher has lived for a minute: else two owners would take turns at every event.
     """
 
     def __init__(self) -> None:
@@ -290,12 +293,12 @@ class _Backoff:
     def after(self, reason: str | None) -> float:
         """Seconds to wait."""
         if reason == "fenced":
-            delay = FENCED_BACKOFF * 2.0**self._fenced
+            delay = min(FENCED_BACKOFF * 2.0**self._fenced, LONGEST_FENCED)
             self._fenced = min(self._fenced + 1, 10)
         else:
-            delay = FIRST_BACKOFF * 2.0**self._attempts
+            delay = min(FIRST_BACKOFF * 2.0**self._attempts, LONGEST_BACKOFF)
             self._attempts = min(self._attempts + 1, 10)
-        return min(delay, LONGEST_BACKOFF) * random.uniform(0.5, 1.0)  # noqa: S311  # no secret
+        return delay * random.uniform(0.5, 1.0)  # noqa: S311  # no secret
 
 
 def _instructions(stop: RelayStopped) -> str:

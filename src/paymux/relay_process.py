@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,7 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 from paymux.errors import JournalUnavailable
 from paymux.journal.sqlite.outbox import SqliteOutbox
 from paymux.publish.kafka import KafkaPublisher, KafkaSettings, TopicReport
-from paymux.relay import Lag, Phase, Relay, RelayState
+from paymux.relay import Phase, Progress, Relay, RelayState
 from paymux.telemetry import configure
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ _REPORTED: Final = TypeAdapter(Reported)
 _ENVIRONMENT: Final = re.compile(r"PATH|HOME|LANG|LC_.*|TZ|TMPDIR|PYTHON.*|SSL_CERT_.*|VIRTUAL_ENV")
 
 
-class RelayProcess:
+class RelayProcess(Progress):
     """What a Relay is to the rest of paymux, done by a child process; one that dies is started again."""
 
     def __init__(
@@ -92,14 +92,10 @@ class RelayProcess:
         on_topics: Callable[[TopicReport], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._outbox = outbox
+        super().__init__(outbox, order.shard, observer, now)
         self._order = order
-        self._observer = observer
         self._on_topics = on_topics
-        self._now = now
-        self._moved = asyncio.Event()
         self._pause = FIRST_PAUSE
-        self.state = RelayState(shard=order.shard, phase=Phase.STARTING, since=now())
 
     async def run(self) -> None:
         """Until cancelled, or until the relay stops itself: then `state` says why."""
@@ -114,29 +110,8 @@ class RelayProcess:
             steady = time.monotonic() - began > STEADY_SECONDS
             self._pause = FIRST_PAUSE if steady else min(self._pause * 2, LONGEST_PAUSE)
             detail = f"{why}; it is started again in {self._pause:g} s."
-            self._enter(
-                replace(self.state, phase=Phase.WAITING, since=self._now(), reason="process_ended", detail=detail)
-            )
+            self._enter(Phase.WAITING, "process_ended", detail)
             await asyncio.sleep(self._pause)
-
-    async def lag(self) -> Lag:
-        """Asks the journal, so not for every event. Raises JournalUnavailable."""
-        position = self.state.position
-        if position is None:
-            position = await self._outbox.mark(self._order.shard)
-        end = await self._outbox.end(self._order.shard)
-        if end <= position:
-            return Lag(events=0, seconds=0.0)
-        oldest = await self._outbox.read(self._order.shard, position, 1)
-        age = (self._now() - oldest[0].created_at).total_seconds() if oldest else 0.0
-        return Lag(events=end - position, seconds=max(age, 0.0))
-
-    async def drained(self) -> None:
-        """Return once everything that is committed now is published. The caller sets a deadline."""
-        end = await self._outbox.end(self._order.shard)
-        while self.state.position is None or self.state.position < end:
-            self._moved.clear()
-            await self._moved.wait()
 
     async def _live(self) -> int:
         """One life of the process; its exit code."""
@@ -165,16 +140,16 @@ class RelayProcess:
 
     async def _tell(self, stdin: asyncio.StreamWriter) -> None:
         """The order, then the end of the outbox each time it moves."""
-        shard, told = self._order.shard, -1
+        told = -1
         stdin.write(_ORDER.dump_json(self._order) + b"\n")
         while True:
             try:
-                end = await self._outbox.end(shard)
+                end = await self._outbox.end(self._shard)
                 if end != told:
                     stdin.write(b"%d\n" % end)
                     await stdin.drain()
                     told = end
-                await self._outbox.wait(shard, told, POLL_SECONDS)
+                await self._outbox.wait(self._shard, told, POLL_SECONDS)
             except JournalUnavailable:
                 await asyncio.sleep(POLL_SECONDS)
 
@@ -187,22 +162,12 @@ class RelayProcess:
         if said.topics is not None:
             self._on_topics(said.topics)
         if said.published is not None:
-            self._observer.published(
-                shard=self._order.shard, events=said.published.events, seconds=said.published.seconds
-            )
+            self._observer.published(shard=self._shard, events=said.published.events, seconds=said.published.seconds)
         if said.position is not None:
-            await self._outbox.advance(self._order.shard, said.position)
-            self._move_to(replace(self.state, position=said.position))
+            await self._outbox.advance(self._shard, said.position)
+            self._move_to(said.position)
         if said.state is not None:
-            self._enter(said.state)
-
-    def _move_to(self, state: RelayState) -> None:
-        self.state = state
-        self._moved.set()
-
-    def _enter(self, state: RelayState) -> None:
-        self._move_to(state)
-        self._observer.entered(state)
+            self._take(said.state)
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
@@ -275,7 +240,7 @@ async def _child() -> int:
         places = ", ".join(".".join(map(str, mistake["loc"])) for mistake in error.errors(include_input=False))
         sys.stderr.write(f"the relay's process cannot read its order: {places}\n")
         return UNUSABLE_ORDER
-    configure(level=order.log_level, form=order.log_form)
+    log = configure(level=order.log_level, form=order.log_form)
     outbox = _ToldOutbox(Path(order.journal))
     relay = Relay(
         outbox,
@@ -289,6 +254,7 @@ async def _child() -> int:
     await asyncio.wait({running, listening}, return_when=asyncio.FIRST_EXCEPTION)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+    log.drain()
     return 0 if listening.done() else 1
 
 

@@ -5,14 +5,20 @@ What a stranger or a provider sent comes into a line only as a short printable t
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import platform
 import sys
+import time
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from queue import SimpleQueue
+from select import select
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, cast
 
 import orjson
 import structlog
@@ -35,19 +41,50 @@ LEVELS: Final = {name: getattr(logging, name.upper()) for name in ("debug", "inf
 # each try to connect: the relay says it once.
 TALKATIVE: Final = {"aiohttp": logging.WARNING, "aiokafka": logging.CRITICAL, "asyncio": logging.WARNING}
 
+MOST_WAITING: Final = 10_000  # lines: some 5 MB
+GATHER_SECONDS: Final = 0.01  # to wake for each line would cost more than writing it
+ENDING_SECONDS: Final = 1.0
+
 _OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 # --- logs
 
 
-class Unfailing:
-    """A stream for lines that may get lost: a full disk or a reader that went away must not change what is answered.
-    `errors` counts what could not be written.
+class Lines(Protocol):
+    """Where lines go that may get lost: a full disk, or a reader that went away or does not read, must not change what
+    is answered. `errors` counts those that could not be written.
     """
+
+    errors: int
+
+    def write(self, text: str) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool: ...
+
+    def put(self, line: bytes) -> None:
+        """Write one line that is whole."""
+        ...
+
+    def drain(self, seconds: float) -> None:
+        """Wait until all is written, but not longer."""
+        ...
+
+
+class Unfailing:
+    """Lines of a stream in memory, each written at once."""
 
     def __init__(self, stream: TextIO) -> None:
         self.errors = 0
         self._stream = stream
+
+    def put(self, line: bytes) -> None:
+        self.write(line.decode())
+        self.flush()
+
+    def drain(self, seconds: float) -> None:
+        """There is nothing to wait for."""
 
     def write(self, text: str) -> None:
         try:
@@ -65,9 +102,79 @@ class Unfailing:
         return self._stream.isatty()
 
 
+class Unblocked:
+    """Lines of a file, a pipe or a terminal, written by a thread: one that does not take them stops nobody. They wait
+    for it up to MOST_WAITING, the next ones are dropped. What waits at the end gets ENDING_SECONDS.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        """The stream is kept as well: were it closed, its number might soon be the journal's."""
+        self.errors = 0
+        self._stream = stream
+        self._file = stream.fileno()
+        self._waiting: SimpleQueue[bytes | Event] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def put(self, line: bytes) -> None:
+        if self._thread is None:
+            self._start()
+        if self._waiting.qsize() < MOST_WAITING:
+            self._waiting.put(line)
+        else:
+            self.errors += 1
+
+    def write(self, text: str) -> None:
+        self.put(text.encode("utf-8", "backslashreplace"))
+
+    def flush(self) -> None:
+        """The thread writes as soon as it can."""
+
+    def isatty(self) -> bool:
+        return os.isatty(self._file)
+
+    def drain(self, seconds: float) -> None:
+        if self._thread is not None:
+            written = Event()
+            self._waiting.put(written)
+            written.wait(seconds)
+
+    def _start(self) -> None:
+        self._thread = Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+        atexit.register(self.drain, ENDING_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            found = [self._waiting.get()]
+            found += [self._waiting.get() for _ in range(self._waiting.qsize())]
+            lines = [line for line in found if isinstance(line, bytes)]
+            try:
+                self._write_all(b"".join(lines))
+            except OSError:
+                self.errors += len(lines)
+            for written in found:
+                if isinstance(written, Event):
+                    written.set()
+            time.sleep(GATHER_SECONDS)
+
+    def _write_all(self, rest: bytes) -> None:
+        while rest:
+            try:
+                rest = rest[os.write(self._file, rest) :]
+            except BlockingIOError:  # somebody who shares it made it non-blocking
+                select((), (self._file,), ())
+
+
+def _lines(stream: TextIO) -> Lines:
+    try:
+        return Unblocked(stream)
+    except (AttributeError, OSError, ValueError):
+        return Unfailing(stream)
+
+
 def configure(*, level: str = "info", form: str = "auto", stream: TextIO | None = None) -> DeliveryLog:
     """Set up structlog and the standard library's loggers; `form` is json, console or auto (console on a terminal)."""
-    lines = Unfailing(stream or sys.stderr)
+    lines = _lines(stream or sys.stderr)
     console = form == "console" or (form == "auto" and lines.isatty())
     structlog.configure(
         cache_logger_on_first_use=False,
@@ -81,11 +188,11 @@ def configure(*, level: str = "info", form: str = "auto", stream: TextIO | None 
 
 
 class DeliveryLog:
-    """The wide line of each delivery. As JSON it is written at once, in the same form as every other line: structlog
-    takes four times as long, which is a tenth of a delivery's time.
+    """The wide line of each delivery. As JSON it is made here, in the same form as every other line: structlog takes
+    four times as long, which is a tenth of a delivery's time.
     """
 
-    def __init__(self, *, wanted: bool, stream: Unfailing | None, by_structlog: bool = True) -> None:
+    def __init__(self, *, wanted: bool, stream: Lines | None, by_structlog: bool = True) -> None:
         self.wanted = wanted
         self._stream = stream
         self._by_structlog = by_structlog
@@ -102,8 +209,12 @@ class DeliveryLog:
             return
         line = {"timestamp": datetime.now(UTC), "level": "info", "event": "delivery"}
         line |= {key: clean(value) if type(value) is str else value for key, value in facts.items()}
-        self._stream.write(orjson.dumps(line, option=_OPTIONS).decode())
-        self._stream.flush()
+        self._stream.put(orjson.dumps(line, option=_OPTIONS))
+
+    def drain(self, seconds: float = ENDING_SECONDS) -> None:
+        """Before a process ends in a hurry: wait until all lines are written, but not longer."""
+        if self._stream is not None:
+            self._stream.drain(seconds)
 
 
 SILENT: Final = DeliveryLog(wanted=False, stream=None)
@@ -143,7 +254,7 @@ def _cleaned(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDic
     return {key: clean(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def _renderers(stream: Unfailing, *, console: bool) -> list[Callable[..., Any]]:
+def _renderers(stream: Lines, *, console: bool) -> list[Callable[..., Any]]:
     if not console:
         return [_json]
     return [_short_time, structlog.dev.ConsoleRenderer(colors=stream.isatty())]

@@ -73,13 +73,15 @@ def run(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProce
 
 
 @contextmanager
-def serving(cwd: Path, *arguments: str, stderr: int | None = None, **environ: str) -> Iterator[Served]:
-    """Until it says that it is ready; it is killed if the test leaves it running."""
+def serving(
+    cwd: Path, *arguments: str, stderr: int | None = None, program: tuple[str, ...] = PAYMUX, **environ: str
+) -> Iterator[Served]:
+    """Until it says that it is ready; it is killed if the test leaves it running. `program`: what stands for paymux."""
     log = cwd / "serve.log"
     log.unlink(missing_ok=True)  # a relay's process that outlives its parent for a moment writes to the old one
     with log.open("ab") as lines:
         process = subprocess.Popen(
-            [*PAYMUX, "serve", *arguments],
+            [*program, "serve", *arguments],
             cwd=cwd,
             env=_environ(environ),
             stdout=subprocess.PIPE,

@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -273,3 +275,111 @@ def test_a_second_one_on_the_same_journal_is_a_sentence(room: Path):
         assert ended.returncode == 1
         assert "another paymux holds the journal" in ended.stderr
         assert deliver(served) == 200
+
+
+# A program that does something to paymux first, then is `paymux`.
+CHANGED = """
+import os, signal, sys, time
+{change}
+from paymux.cli import main
+main()
+"""
+
+
+def changed(change: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", CHANGED.format(change=change))
+
+
+SIGHUP_WHILE_IMPORTING = """
+import paymux.cli
+found = paymux.cli.import_module
+paymux.cli.import_module = lambda name: (os.kill(os.getpid(), signal.SIGHUP), found(name))[1]
+"""
+SIGHUP_WHILE_STARTING = """
+from paymux.settings.accounts import build_accounts
+import paymux.wiring
+def built(*arguments, **more):
+    found = build_accounts(*arguments, **more)
+    if not os.path.exists("hung_up"):
+        open("hung_up", "w").close()
+        open("secret", "w").write("{secret}")
+        os.kill(os.getpid(), signal.SIGHUP)
+    return found
+paymux.wiring.build_accounts = built
+"""
+
+
+def test_a_sighup_before_the_settings_are_read(room: Path):
+    """There is nothing to read again, and nothing to end for."""
+    with serving(room, program=changed(SIGHUP_WHILE_IMPORTING)) as served:
+        assert deliver(served) == 200
+        assert served.end() == 0
+        assert "reloaded" not in [line["event"] for line in served.logged()]
+
+
+def test_a_sighup_while_it_starts(room: Path):
+    """What changed since the settings were read is taken over before it says that it is ready."""
+    with serving(room, program=changed(SIGHUP_WHILE_STARTING.format(secret=OTHER_SECRET))) as served:
+        assert (deliver(served), deliver(served, secret=OTHER_SECRET)) == (401, 200)
+        assert served.until("reloaded")["accounts"] == 1
+        assert served.end() == 0
+
+
+COMMIT_THAT_NEVER_RETURNS = """
+from paymux.journal.sqlite.writer import Writer
+Writer.commit = lambda self, batch: time.sleep(3600)
+import paymux.wiring
+paymux.wiring.CLOSING_SECONDS = 0.5
+"""
+
+
+def test_a_commit_that_never_returns_does_not_keep_it_from_ending(room: Path):
+    """A disk that does not answer: it ends in bounded time, not with exit code 0, and says what hung."""
+    with serving(
+        room, program=changed(COMMIT_THAT_NEVER_RETURNS), PAYMUX_JOURNAL__WRITER="thread", PAYMUX_RELAY__MODE="inline"
+    ) as served:
+        host, port = served.ready["listen"].split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as sender:
+            sender.sendall(request(BODY, stripe_signature=signature(BODY)))
+            time.sleep(0.3)
+            began = time.monotonic()
+            assert served.end() == 1
+        assert time.monotonic() - began < 15
+        told = {line["event"]: line for line in served.logged()}
+        assert told["stop_failed"]["step"] == "SqliteJournal.close"
+        assert "could be closed" in told["stopped_hard"]["detail"]
+        assert "stopped" not in told
+
+
+def test_a_log_that_nobody_reads_stops_no_webhook(room: Path):
+    """A pipe that is full: webhooks are answered, lines are dropped and counted, and it ends as always."""
+    reading, writing = os.pipe()
+    try:
+        with serving(room, stderr=writing, program=changed(FEW_LINES_WAIT)) as served:
+            fill(writing)
+            for number in range(20):
+                assert deliver(served, BODY.replace(b'"evt_', b'"evt_%d' % number)) == 200
+            metrics = fetch(f"{served.private}/metrics")[1].decode()
+            assert int(float(re.search(r"^paymux_log_errors_total (\S+)", metrics, re.MULTILINE)[1])) > 0
+            assert served.end() == 0
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+FEW_LINES_WAIT = """
+import paymux.telemetry
+paymux.telemetry.MOST_WAITING = 5
+"""
+
+
+def fill(pipe: int) -> None:
+    """Until it takes no more; the flag is everybody's who shares the pipe, so it is as it was afterwards."""
+    os.set_blocking(pipe, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"x" * 65536)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"x")
+    os.set_blocking(pipe, True)

@@ -20,7 +20,6 @@ import pytest
 
 from paymux.delivery import Proof
 from paymux.errors import JournalUnavailable
-from paymux.http import webhooks
 from paymux.journal import group_commit
 from paymux.journal.sqlite import SqliteJournal
 from paymux.telemetry import configure
@@ -313,13 +312,12 @@ async def test_verified_deliveries_over_the_accounts_limit_are_429():
 
 async def test_a_commit_that_hangs_is_503_and_the_retry_a_duplicate(tmp_path, monkeypatch):
     """A disk that does not answer holds nobody for ever, and readiness tells; what it wrote at last was kept once."""
-    monkeypatch.setattr(webhooks, "APPEND_SECONDS", 0.5)
     monkeypatch.setattr(group_commit, "LONGEST_BATCH", 0.3)
     disk = threading.Event()
     journal = await SqliteJournal.open(tmp_path / "paymux.db")
     try:
         async with running(journal=journal) as world:
-            journal._store._thread.submit(disk.wait)
+            journal._store._writing._thread.submit(disk.wait)
             await journal.healthy()
             assert (await world.deliver()).status == 503
             with pytest.raises(JournalUnavailable, match="running for"):

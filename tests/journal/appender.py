@@ -1,7 +1,7 @@
 """A process of its own that appends to a SQLite journal and says what was acknowledged: to be killed, or to be hit by
 errors of the disk.
 
-    python -m tests.journal.appender FILE PREFIX [COUNT]
+    python -m tests.journal.appender thread|process FILE PREFIX [COUNT]
 """
 
 from __future__ import annotations
@@ -9,16 +9,24 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from paymux.errors import JournalUnavailable
 from paymux.journal.sqlite import SqliteJournal
+from paymux.journal.sqlite.writing import WriterProcess, WriterThread
 from tests.journal.tiny import put, says
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paymux.journal.sqlite.writing import Writing
+
 WRITERS = 8
+WRITING = {"thread": WriterThread, "process": WriterProcess}
 
 
-async def main(path: Path, prefix: str, count: int) -> None:
-    journal = await SqliteJournal.open(path)
+async def main(path: Path, prefix: str, count: int, writing: Callable[[Path, int], Writing]) -> None:
+    journal = await SqliteJournal.open(path, writing=writing)
     say("open")
     keys = iter(range(count))
 
@@ -52,4 +60,5 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 1_000_000))
+    where, path, prefix, *count = sys.argv[1:]
+    asyncio.run(main(Path(path), prefix, int(count[0]) if count else 1_000_000, WRITING[where]))

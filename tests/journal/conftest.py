@@ -4,9 +4,12 @@ import pytest
 
 from paymux.journal.memory import MemoryJournal
 from paymux.journal.sqlite import SqliteJournal
+from paymux.journal.sqlite.writing import WriterProcess, WriterThread
+
+WRITING = {"sqlite": WriterThread, "sqlite, process": WriterProcess}
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", *WRITING])
 async def make_journal(request, tmp_path):
     """Opens empty journals of each implementation, and closes them."""
     made = []
@@ -15,7 +18,8 @@ async def make_journal(request, tmp_path):
         if request.param == "memory":
             made.append(MemoryJournal(**options))
         else:
-            made.append(await SqliteJournal.open(tmp_path / f"paymux-{len(made)}.db", **options))
+            path = tmp_path / f"paymux-{len(made)}.db"
+            made.append(await SqliteJournal.open(path, writing=WRITING[request.param], **options))
         return made[-1]
 
     yield make

@@ -21,9 +21,10 @@ import pytest
 from paymux.delivery import Verified
 from paymux.errors import JournalUnavailable, JournalUnusable
 from paymux.journal import Rejection, Result
-from paymux.journal.sqlite import SqliteJournal, store
+from paymux.journal.sqlite import SqliteJournal, store, writer
 from paymux.journal.sqlite.outbox import SqliteOutbox
 from paymux.journal.sqlite.schema import MIGRATIONS
+from paymux.journal.sqlite.writing import WriterProcess, WriterThread
 from tests.journal.stored import deliveries, items
 from tests.journal.test_contract import quarantined
 from tests.journal.tiny import NOON, append, batch, put, says
@@ -42,8 +43,17 @@ def path(tmp_path):
     return tmp_path / "paymux.db"
 
 
+@pytest.fixture(params=[WriterThread, WriterProcess])
+async def journal(path, request):
+    """Written by a thread, and by a process."""
+    made = await SqliteJournal.open(path, writing=request.param)
+    yield made
+    await made.close()
+
+
 @pytest.fixture
-async def journal(path):
+async def by_thread(path):
+    """Its writer is at hand."""
     made = await SqliteJournal.open(path)
     yield made
     await made.close()
@@ -84,12 +94,13 @@ def script(text, *arguments):
 # --- death
 
 
-def test_killed_at_random_moments(path):
-    """Ten times in a row: every acknowledged delivery is there, once, and the file is whole."""
+@pytest.mark.parametrize("where", ["thread", "process"])
+def test_killed_at_random_moments(path, where):
+    """Eight times in a row: every acknowledged delivery is there, once, and the file is whole."""
     moments = random.Random(20_261_101)
     acked = []
-    for cycle in range(10):
-        child = python("-m", "tests.journal.appender", path, f"run{cycle}")
+    for cycle in range(8):
+        child = python("-m", "tests.journal.appender", where, path, f"run{cycle}")
         assert child.stdout.readline() == "open\n"
         killer = time.monotonic() + moments.uniform(0.02, 0.4)
         while time.monotonic() < killer:
@@ -102,14 +113,16 @@ def test_killed_at_random_moments(path):
     assert len(stored) >= len(keys)
 
 
+@pytest.mark.parametrize("where", ["thread", "process"])
 @pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
-def test_killed_at_a_named_call(path, call):
-    """At the n-th sync, or the n-th write to the file: the same."""
+def test_killed_at_a_named_call(path, call, where):
+    """At the n-th sync, or the n-th write to the file: the same; a journal whose writer alone was killed goes on."""
     keys = []
-    for cycle, when in enumerate((60, 81, 120, 222) if call == "pwrite64" else (12, 15, 23, 40)):
+    for cycle, when in enumerate((60, 81, 120) if call == "pwrite64" else (12, 15, 40)):
         inject = f"inject={call}:signal=SIGKILL:when={when}"
-        out, code = strace(inject, "-m", "tests.journal.appender", path, f"run{cycle}", "400")
-        assert code in (-signal.SIGKILL, 128 + signal.SIGKILL), out
+        out, code = strace(inject, "-m", "tests.journal.appender", where, path, f"run{cycle}", "400")
+        went_on = where == "process" and "refused" in out and code == 0
+        assert went_on or code in (-signal.SIGKILL, 128 + signal.SIGKILL), out
         keys += [line.split()[1] for line in out.splitlines() if line.startswith("acked")]
         check(path, keys)
 
@@ -135,11 +148,12 @@ def strace(inject, *arguments):
 
 @pytest.mark.parametrize(
     "inject",
-    ["fdatasync:error=EIO:when=9..200+7", "pwrite64:error=EIO:when=70+150", "pwrite64:error=ENOSPC:when=70+150"],
+    ["fdatasync:error=EIO:when=9..200+7", "pwrite64:error=EIO:when=90+150", "pwrite64:error=ENOSPC:when=90+150"],
 )
-def test_a_disk_with_errors(path, inject):
+@pytest.mark.parametrize("where", ["thread", "process"])
+def test_a_disk_with_errors(path, inject, where):
     """Callers are refused, the connection is opened anew, their retries succeed, and no number is given twice."""
-    out, code = strace(f"inject={inject}", "-m", "tests.journal.appender", path, "run", "400")
+    out, code = strace(f"inject={inject}", "-m", "tests.journal.appender", where, path, "run", "400")
     lines = [line.split() for line in out.splitlines()]
     acked = [line[1] for line in lines if line[0] == "acked"]
     assert code == 0, out
@@ -241,16 +255,18 @@ async def test_restored_from_an_older_copy(path, tmp_path):
 # --- durability
 
 
-async def test_the_writing_connection(journal):
+async def test_the_writing_connection(by_thread):
     """WAL, synchronous FULL, and no checkpoint but those that the journal asks for; after an error too."""
-    for _ in range(2):
-        connection = journal._store.connection
+    work = by_thread._store._writing._writer
+    for number in range(2):
+        await put(by_thread, paid(f"e{number}", after=number))
         values = [
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            work._connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "mmap_size")
         ]
         assert values == ["wal", 2, 0, 0]
-        await journal._store.rollback()
+        with pytest.raises(sqlite3.IntegrityError):
+            work.commit([("INSERT INTO meta VALUES (?, ?)", [("identity", "another")])])
 
 
 async def test_a_row_is_read_only_after_its_commit(journal, path):
@@ -310,32 +326,89 @@ async def test_duplicates_alone_are_checkpointed(journal, path, monkeypatch):
     assert deliveries(journal)[0].attempts == 401
 
 
-async def test_a_checkpoint_that_fails(journal, monkeypatch):
+async def test_a_checkpoint_that_fails(by_thread):
     """The journal goes on with another connection."""
+    work = by_thread._store._writing._writer
+    await put(by_thread, paid("e1"))
+    before = work._connection
+    before.execute("BEGIN IMMEDIATE")  # a checkpoint in its own transaction: SQLite refuses
+    work.checkpoint()
+    await put(by_thread, paid("e2", after=1))
+    assert work._connection is not before
+    assert [row.seq for row in await by_thread.read(0, 0, 9)] == [1, 2]
 
-    def broken(connection):
-        raise sqlite3.OperationalError("disk I/O error")
 
+async def test_an_interrupted_commit(journal):
+    """What became of it is not known, and the next batch is decided on what it left: once, without a gap."""
     await put(journal, paid("e1"))
-    before = journal._store.connection
-    monkeypatch.setattr(store, "_checkpoint", broken)
-    journal._store.checkpoint_soon()
-    await put(journal, paid("e2", after=1))
-    assert journal._store.connection is not before
-    assert [row.seq for row in await journal.read(0, 0, 9)] == [1, 2]
+    for number in range(2, 30):
+        waiting = asyncio.create_task(put(journal, paid(f"e{number}", after=number)))
+        await asyncio.sleep(0.0002 * number)
+        if journal._commits._running is not None:
+            journal._commits._running.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await put(journal, paid(f"e{number}", after=number))
+    assert len(deliveries(journal)) == 29
+    assert [row.seq for row in await journal.read(0, 0, 99)] == list(range(1, 30))
 
 
-async def test_an_interrupted_wait_for_a_checkpoint(journal, monkeypatch):
-    """The next batch waits for it anew and is committed."""
-    monkeypatch.setattr(store, "_checkpoint", lambda _: time.sleep(0.3))
-    await put(journal, paid("e1"))
-    journal._store.checkpoint_soon()
-    waiting = asyncio.create_task(put(journal, paid("e2", after=1)))
-    await asyncio.sleep(0.05)
-    journal._commits._running.cancel()
-    with pytest.raises(JournalUnavailable):
-        await waiting
-    assert (await put(journal, paid("e3", after=2)))[0].result is Result.NEW
+# --- the writer's process
+
+
+async def test_its_process_is_killed(path):
+    """What was under way is refused, the next batch starts another, and nothing acknowledged is missing."""
+    journal = await SqliteJournal.open(path, writing=WriterProcess)
+    await put(journal, paid("e0"))
+    acked, moments = ["e0"], random.Random(7)
+    for cycle in range(6):
+        tasks = {
+            f"e{cycle}-{n}": asyncio.create_task(put(journal, paid(f"e{cycle}-{n}", f"p{n}", after=cycle)))
+            for n in range(200)
+        }
+        await asyncio.sleep(moments.uniform(0, 0.03))
+        journal._store._writing._child._process.kill()
+        found = await asyncio.gather(*tasks.values(), return_exceptions=True)
+        assert {type(answer) for answer in found} <= {tuple, JournalUnavailable}
+        acked += [key for key, answer in zip(tasks, found, strict=True) if isinstance(answer, tuple)]
+        await put(journal, paid(f"after-{cycle}", after=cycle))
+        acked.append(f"after-{cycle}")
+    await journal.close()
+    check(path, acked)
+
+
+async def test_its_process_hangs_at_the_end(path, monkeypatch):
+    """The journal closes nonetheless, and its file is free."""
+    monkeypatch.setattr("paymux.journal.sqlite.writing.END_SECONDS", 0.2)
+    journal = await SqliteJournal.open(path, writing=WriterProcess)
+    await put(journal, paid("e0"))
+    os.kill(journal._store._writing._child._process.pid, signal.SIGSTOP)
+    journal._commits._closed = True  # or its last, empty commit would hang as well
+    await journal.close()
+    check(path, ["e0"])
+    await (await SqliteJournal.open(path)).close()
+
+
+async def test_its_parent_is_killed(path):
+    """The process ends by itself, and the next owner need not wait long."""
+    child = python("-m", "tests.journal.appender", "process", path, "run")
+    acked = [child.stdout.readline() for _ in range(100)]
+    child.kill()
+    journal = await SqliteJournal.open(path, writing=WriterProcess)
+    acked += child.communicate()[0].splitlines(keepends=True)
+    await put(journal, paid("after"))
+    await journal.close()
+    check(path, [line.split()[1] for line in acked if line.startswith("acked") and line.endswith("\n")])
+
+
+async def test_no_process_can_be_started(path, monkeypatch):
+    """Refused with the reason, until one can."""
+    journal = await SqliteJournal.open(path, writing=WriterProcess)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/nowhere/python")
+        with pytest.raises(JournalUnavailable, match=r"writer cannot be started: .*No such file"):
+            await put(journal, paid("e1"))
+    assert (await put(journal, paid("e1")))[0].result is Result.NEW
+    await journal.close()
 
 
 # --- errors
@@ -368,23 +441,20 @@ async def test_a_read_that_fails_is_not_the_deliverys_fault(journal, path):
     assert await quarantined(journal) == []
 
 
-async def test_a_transaction_that_sqlite_ended_itself(journal):
-    """Nothing of the batch is committed row by row, and all of it is refused."""
+async def test_a_transaction_that_sqlite_ended_itself(journal, path):
+    """Nothing of the batch is committed row by row: what ended it is refused, the others are committed after all."""
     await put(journal, paid("e0", "p0"))
-
-    def ends(unit):
-        journal._store.connection.rollback()
-
-    tasks = [
-        asyncio.create_task(put(journal, paid("e1", "p1"))),
-        asyncio.create_task(journal._commits.run(ends)),
-        asyncio.create_task(put(journal, paid("e2", "p2"))),
-    ]
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute(
+        "CREATE TRIGGER ends BEFORE INSERT ON items WHEN NEW.event_key = 'bad' "
+        "BEGIN SELECT RAISE(ROLLBACK, 'ended here'); END"
+    )
+    other.close()
+    tasks = [asyncio.create_task(put(journal, paid(key, key, after=1))) for key in ("e1", "bad", "e2")]
     found = await asyncio.gather(*tasks, return_exceptions=True)
-    assert {type(error) for error in found} == {JournalUnavailable}
-    assert len(deliveries(journal)) == 1
-    await put(journal, paid("e3", "p3"))
-    assert [row.seq for row in await journal.read(0, 0, 99)] == [1, 2]
+    assert [type(answer) for answer in found] == [tuple, JournalUnavailable, tuple]
+    assert len(deliveries(journal)) == 3
+    assert [row.seq for row in await journal.read(0, 0, 99)] == [1, 2, 3]
 
 
 async def fill(journal):
@@ -459,7 +529,7 @@ async def test_locked_by_another_process_for_long(journal, path):
     longest = await lag_of(tasks)
     waited = time.monotonic() - began
     assert {type(error) for error in await tasks} == {JournalUnavailable}
-    assert store.LOCK_PATIENCE <= waited < store.LOCK_PATIENCE + 1
+    assert writer.LOCK_PATIENCE <= waited < writer.LOCK_PATIENCE + 1
     assert longest < 0.25
     holder.wait()
     holder.stdout.close()
@@ -485,14 +555,16 @@ async def refused(path):
     return str(caught.value)
 
 
-async def test_held_by_another_process(journal, path, tmp_path):
+async def test_held_by_another_process(journal, path, tmp_path, monkeypatch):
     """Refused in a sentence, also under another name of the same file; free again after it was closed."""
+    monkeypatch.setattr("paymux.journal.sqlite.HOLD_PATIENCE", 0.2)
     code, out = script(
         """
         import asyncio, pathlib, sys
-        from paymux.journal.sqlite import SqliteJournal
+        from paymux.journal import sqlite
+        sqlite.HOLD_PATIENCE = 0.2
         try:
-            asyncio.run(SqliteJournal.open(pathlib.Path(sys.argv[1])))
+            asyncio.run(sqlite.SqliteJournal.open(pathlib.Path(sys.argv[1])))
         except Exception as error:
             print(type(error).__name__, error)
         """,
@@ -773,7 +845,7 @@ async def test_killed_while_the_file_is_made(path):
 @pytest.mark.parametrize("released", range(1, len(MIGRATIONS) + 1))
 async def test_killed_while_it_migrates(path, released):
     """From every released version, between every two statements: the old version stays, whole; then it migrates."""
-    connection = store.connect(path)
+    connection = writer.connect(path)
     connection.execute("BEGIN")
     for statements in MIGRATIONS[:released]:
         for statement in statements:

@@ -8,6 +8,8 @@ import json
 
 import pytest
 
+from paymux import wiring
+from paymux.journal.memory import MemoryStore
 from paymux.publish.memory import MemoryLog, MemoryPublisher
 from paymux.settings import load
 from paymux.telemetry import Metrics, configure
@@ -104,7 +106,7 @@ async def test_a_gateway_closes_everything_whatever_fails_before():
 
     running.webhooks.idle = running._hang_up = broken
     host, port = running.address.split(":")
-    await running.stop()
+    assert await running.stop() is False
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(host, int(port))
     assert running._session.closed
@@ -112,6 +114,28 @@ async def test_a_gateway_closes_everything_whatever_fails_before():
     told = [json.loads(line) for line in stream.getvalue().splitlines()]
     steps = [line["step"].rpartition(".")[2] for line in told if line["event"] == "stop_failed"]
     assert steps == ["_refuse", "broken"]
+
+
+async def test_a_gateway_ends_in_bounded_time_although_a_commit_never_returns(monkeypatch):
+    """What hangs is told with its name, and left."""
+    monkeypatch.setattr(wiring, "CLOSING_SECONDS", 0.1)
+    monkeypatch.setattr(wiring, "PATIENCE_SECONDS", 0.1)
+    stream = io.StringIO()
+    running = await gateway(stream)
+    monkeypatch.setattr(MemoryStore, "commit", lambda _: asyncio.Event().wait())
+    hanging = asyncio.create_task(running.journal._commits.run(lambda _: None))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        assert await running.stop() is False
+    (told,) = [line for line in map(json.loads, stream.getvalue().splitlines()) if line["event"] == "stop_failed"]
+    assert (told["step"], told["detail"]) == ("MemoryJournal.close", "it did not end within 0.2 s")
+    hanging.cancel()
+    running.journal._commits._running.cancel()
+
+
+async def test_a_gateway_that_ends_well_says_so():
+    """Whoever started it exits with 0 then."""
+    assert await (await gateway(io.StringIO())).stop() is True
 
 
 async def test_a_gateway_tells_of_its_workers():

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 found something wrong, 2 unusable input.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -31,6 +32,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "providers": ("paymux.cli.providers", "What is known of each provider."),
     "schemas": ("paymux.cli.schemas", "The published contracts: JSON Schema and AsyncAPI."),
 }
+# For them SIGHUP is no reason to end, from the first moment on: importing one takes most of a second.
+SERVING: Final = ("serve",)
 
 
 class _Failed(click.ClickException):
@@ -68,6 +71,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
+        if name in SERVING:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks to read the settings, which is still to come
         if name not in COMMANDS and (near := get_close_matches(name, COMMANDS, 1)):
             ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
         return super().resolve_command(ctx, args)

@@ -88,6 +88,8 @@ def _check_journal(path: str | None) -> None:
     file = Path(path).resolve()
     if not os.path.isdir(file.parent):  # noqa: PTH112  # Path.is_dir raises where a folder above may not be looked into
         raise SettingsError(f"journal.url: there is no folder {file.parent}, or this user may not look into it")
+    if os.path.isdir(file):  # noqa: PTH112  # as above
+        raise SettingsError(f"journal.url: {file} is a folder; name a file in it, like {file / 'paymux.db'}")
     for needed, rights in ((file.parent, os.W_OK | os.X_OK), (file, os.R_OK | os.W_OK)):
         if os.access(needed, os.F_OK) and not os.access(needed, rights):
             raise SettingsError(f"journal.url: this user may not write to {needed}")

@@ -74,6 +74,8 @@ def send(
 
     if file is not None and event is not None:
         raise Unusable("--file goes without --event")
+    if secret is not None and not secret.strip():
+        raise Unusable("--secret is empty; every receiver would refuse what it signs")
     if not _BASE.fullmatch(url):
         raise Unusable("--url should be like http://127.0.0.1:8080")
     found = provider_named(provider)

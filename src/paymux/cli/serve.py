@@ -23,9 +23,11 @@ from paymux.wiring import Gateway
 
 if TYPE_CHECKING:
     from paymux.settings import Settings
+    from paymux.telemetry import DeliveryLog
 
 GARBAGE_THRESHOLDS: Final = (20_000, 20, 50)
 AT_ONCE: Final = 1  # the exit code of one who did not wait
+UNCLEAN: Final = 1
 
 config = click.option(
     "--config",
@@ -45,17 +47,21 @@ def serve(file: Path | None) -> None:
 
 async def _serve(settings: Settings, file: Path | None) -> None:
     deliveries = configure(level=settings.log.level, form=settings.log.format)
-    gateway = await Gateway.start(settings, deliveries=deliveries)
-    ended = asyncio.Event()
+    ended, reload_wanted = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _end, ended)
+        loop.add_signal_handler(number, _end, ended, deliveries)
+    loop.add_signal_handler(signal.SIGHUP, reload_wanted.set)
+    gateway = await Gateway.start(settings, deliveries=deliveries)
     loop.add_signal_handler(signal.SIGHUP, _reload, gateway, file)
+    if reload_wanted.is_set():
+        _reload(gateway, file)
     _settle()
     _say_ready(gateway)
     await ended.wait()
     logger().info("stopping")
-    await gateway.stop()
+    if not await gateway.stop():
+        _abandon(deliveries)
     logger().info("stopped")
 
 
@@ -75,10 +81,22 @@ def _say_ready(gateway: Gateway) -> None:
     logger().info("serving", listen=gateway.address, admin_listen=gateway.admin_address, accounts=len(gateway.setups))
 
 
-def _end(ended: asyncio.Event) -> None:
+def _end(ended: asyncio.Event, deliveries: DeliveryLog) -> None:
     if ended.is_set():
+        deliveries.drain()
         os._exit(AT_ONCE)
     ended.set()
+
+
+def _abandon(deliveries: DeliveryLog) -> None:
+    """What hangs, e.g. on a disk that does not answer, would keep Python from ending for as long."""
+    logger().error(
+        "stopped_hard",
+        detail="Not everything could be closed, see stop_failed above. What was acknowledged is in the journal, and "
+        "the next start goes on from there.",
+    )
+    deliveries.drain()
+    os._exit(UNCLEAN)
 
 
 def _reload(gateway: Gateway, file: Path | None) -> None:

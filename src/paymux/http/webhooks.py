@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from paymux.journal import Journal
     from paymux.statement import Item
 
-APPEND_SECONDS: Final = 10.0  # providers give up after 5 to 30
 OTHER: Final = "other"  # stands for every provider that is not configured
 
 _READS: Final = ("GET", "HEAD")
@@ -203,9 +202,8 @@ class Webhooks:
             raise _asks_nothing(route, items, delivery.body)
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(APPEND_SECONDS):  # what comes to be durable later makes the retry a duplicate
-                receipts = await self._journal.append(Entry(account=route.account, verified=verified, items=items))
-        except (JournalUnavailable, TimeoutError):
+            receipts = await self._journal.append(Entry(account=route.account, verified=verified, items=items))
+        except JournalUnavailable:
             self._reports.unavailable(route.provider)
             return UNAVAILABLE
         seconds = time.perf_counter() - began

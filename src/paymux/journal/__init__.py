@@ -122,6 +122,10 @@ class LookupRow:
     rounds: int = 0
 
     @property
+    def scope(self) -> tuple[str, str]:
+        return (self.provider, self.account)
+
+    @property
     def question(self) -> Asked:
         return Asked(ref=self.ref, occurred_at=self.occurred_at)
 
@@ -148,12 +152,13 @@ class Journal(Outbox, Protocol):
     async def append(self, entry: Entry) -> tuple[Receipt, ...]:
         """Durable when it returns; concurrent calls share a commit. One receipt for each item.
 
-        Raises JournalUnavailable: nothing of this entry was kept, and nothing may be acknowledged.
+        Raises JournalUnavailable: nothing of this entry was kept, and nothing may be acknowledged; LookupsFull (one of
+        those): a hint about a new object, while too many of its account's wait.
         """
         ...
 
     async def due_lookups(self, now: datetime, limit: int) -> Sequence[LookupRow]:
-        """Lookups whose time has come, oldest first."""
+        """Lookups whose time has come, up to `limit` of each account, oldest first."""
         ...
 
     async def next_lookup_at(self) -> datetime | None:
@@ -164,9 +169,9 @@ class Journal(Outbox, Protocol):
         """An attempt failed for now: count it, and ask again at `until`. Raises JournalUnavailable."""
         ...
 
-    async def give_up(self, lookup: LookupRow, *, reason: str, detail: str) -> None:
+    async def give_up(self, lookup: LookupRow, *, reason: str, detail: str) -> bool:
         """The API will not answer: quarantine the delivery that asked (`lookup_not_found`, `lookup_denied`), or
-        for a hint drop the lookup. A delivery that asked meanwhile keeps the lookup. Raises JournalUnavailable.
+        for a hint drop the lookup. False where a delivery that asked meanwhile keeps it. Raises JournalUnavailable.
         """
         ...
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from paymux.errors import JournalUnavailable
 from paymux.journal.decide import Unit
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LARGEST_BATCH: Final = 128
+LARGEST_BODIES: Final = 4_194_304  # bytes of a batch, but for the one that goes beyond
 LONGEST_BATCH: Final = 5.0  # seconds; whatever runs longer may never end
 
 
@@ -55,11 +55,14 @@ class Store(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
+class _Wish(NamedTuple):
     decide: Callable[[Unit], Any]
     answer: asyncio.Future[Any]
     entry: Entry | None
+
+    @property
+    def size(self) -> int:
+        return 0 if self.entry is None else len(self.entry.verified.delivery.body)
 
 
 class GroupCommit:
@@ -87,13 +90,15 @@ class GroupCommit:
         self._suspects: deque[_Wish] = deque()  # of a batch that could not be written: each is tried alone
         self._running: asyncio.Task[None] | None = None
         self._began: float | None = None  # the batch that runs
+        self._overdue: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def run(self, decide: Callable[[Unit], T], entry: Entry | None = None) -> T:
         """Let `decide` change something in the next commit; returns its result when that is durable. `entry` is the
         delivery that it will append, if any.
 
-        Raises JournalUnavailable. A caller that is canceled does not take its wish back.
+        Raises JournalUnavailable, also while a commit hangs: what it commits at last is kept nonetheless. A caller
+        that is canceled does not take its wish back.
         """
         if self._closed:
             raise JournalUnavailable("the journal is closed")
@@ -120,18 +125,34 @@ class GroupCommit:
         batch: list[_Wish] = []
         try:
             while batch := self._next():
-                self._began = asyncio.get_running_loop().time()
+                self._watch(batch)
                 await self._serve(batch)
         except BaseException as error:
             self._refuse_all(batch, "the journal was interrupted", error)
             raise
         finally:
             self._running = self._began = None
+            if self._overdue is not None:
+                self._overdue.cancel()
+
+    def _watch(self, batch: list[_Wish]) -> None:
+        """Nobody waits for a commit that hangs, nor behind one."""
+        loop = asyncio.get_running_loop()
+        self._began = loop.time()
+        if self._overdue is not None:
+            self._overdue.cancel()
+        late = JournalUnavailable(f"a commit has been running for {LONGEST_BATCH:g} s")
+        self._overdue = loop.call_later(LONGEST_BATCH, self._refuse_all, batch, late.detail, late)
 
     def _next(self) -> list[_Wish]:
         if self._suspects:
             return [self._suspects.popleft()]
-        return [self._wishes.popleft() for _ in range(min(len(self._wishes), LARGEST_BATCH))]
+        batch: list[_Wish] = []
+        size = 0
+        while self._wishes and len(batch) < LARGEST_BATCH and size < LARGEST_BODIES:
+            batch.append(self._wishes.popleft())
+            size += batch[-1].size
+        return batch
 
     async def _serve(self, batch: list[_Wish]) -> None:
         try:

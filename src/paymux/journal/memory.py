@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from paymux.delivery import Proof
 from paymux.journal.changes import Changes, Counters, Rules
 from paymux.journal.group_commit import GroupCommit
+from paymux.journal.lookups import MOST_HINTS, Hints, give_up
 from paymux.records import Topics
 
 if TYPE_CHECKING:
@@ -118,7 +121,12 @@ class MemoryJournal:
     """The Journal protocol over MemoryStore."""
 
     def __init__(
-        self, *, shards: int = 1, rules: Rules | None = None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        *,
+        shards: int = 1,
+        rules: Rules | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        max_hints: int = MOST_HINTS,
     ) -> None:
         self.identity = str(uuid4())
         self.shards = shards
@@ -127,10 +135,12 @@ class MemoryJournal:
         self._marks: dict[int, int] = {}
         self._rejections: deque[Rejection] = deque(maxlen=RING)
         self._appended = asyncio.Event()
+        self._hints = Hints(self, max_hints)
         rules = replace(rules or Rules(topics=Topics()), shards=shards)
         self._commits = GroupCommit(self.store, rules, now=now, committed=self._wake)
 
     async def append(self, entry: Entry) -> tuple[Receipt, ...]:
+        await self._hints.let_in(entry)
         return await self._commits.run(lambda unit: unit.append(entry), entry)
 
     async def mark(self, shard: int) -> int:
@@ -160,8 +170,11 @@ class MemoryJournal:
                 await self._appended.wait()
 
     async def due_lookups(self, now: datetime, limit: int) -> Sequence[LookupRow]:
-        due = (row for row in self.store.lookups.values() if row.due_at <= now)
-        return sorted(due, key=lambda row: (row.due_at, row.id))[:limit]
+        due = sorted(
+            (row for row in self.store.lookups.values() if row.due_at <= now), key=lambda row: (row.due_at, row.id)
+        )
+        seen: Counter[Scope] = Counter()
+        return [row for row in due if seen.update((row.scope,)) or seen[row.scope] <= limit]
 
     async def next_lookup_at(self) -> datetime | None:
         return min((row.due_at for row in self.store.lookups.values()), default=None)
@@ -169,11 +182,17 @@ class MemoryJournal:
     async def postpone(self, lookup: LookupRow, until: datetime) -> None:
         await self._commits.run(lambda unit: unit.postpone(lookup, until))
 
-    async def give_up(self, lookup: LookupRow, *, reason: str, detail: str) -> None:
-        await self._commits.run(lambda unit: unit.give_up(lookup, reason=reason, detail=detail))
+    async def give_up(self, lookup: LookupRow, *, reason: str, detail: str) -> bool:
+        return await self._commits.run(partial(give_up, lookup, reason, detail))
 
     async def lookups_waiting(self) -> int:
         return len(self.store.lookups)
+
+    async def hinted(self, scope: Scope) -> int:
+        return sum(row.scope == scope and row.proof is Proof.HINT for row in self.store.lookups.values())
+
+    async def is_asked(self, scope: Scope, ref: ObjectRef) -> bool:
+        return (scope, ref) in self.store.lookups
 
     def reject(self, rejection: Rejection) -> None:
         self._rejections.append(rejection)

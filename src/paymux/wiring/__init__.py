@@ -27,7 +27,7 @@ from paymux.settings.models import split_address
 from paymux.telemetry import Metrics, log_failure, logger
 from paymux.wiring.parts import admin_tls, bound, clients, kafka_settings, open_journal, told
 from paymux.wiring.shown import ConnectionReports, Health, LookupReports, Overview, RelayReports, TopicReports
-from paymux.wiring.workers import Worker
+from paymux.wiring.workers import ENDING_SECONDS, Worker
 
 if TYPE_CHECKING:
     import ssl
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 BACKLOG: Final = 1024
 LONGEST_TIMER: Final = 86_400.0
 ABANDON_SECONDS: Final = 1.0
+CLOSING_SECONDS: Final = 8.0  # of the journal: the last commit, and the WAL moved into the file
+PATIENCE_SECONDS: Final = 2.0  # with each step, beyond the deadline that it keeps by itself
 
 # Nothing more is published in these phases, however long one waits.
 _NOT_PUBLISHING: Final = (Phase.WAITING, Phase.STOPPED)
@@ -250,26 +252,23 @@ class Gateway:
 
     # --- the end
 
-    async def stop(self) -> None:
+    async def stop(self) -> bool:
         """Stop accepting, answer what is in flight, relay for a bounded time, let go of the journal. A step that fails
-        is told, and the others are taken all the same.
+        or hangs is told, and the others are taken all the same; whether all went well.
         """
+        server = self.settings.server
         relay, lookups = self.workers
-        steps: tuple[Callable[[], Awaitable[None]], ...] = (
-            self._refuse,
-            self._hang_up,
-            lookups.end,
-            self._relayed,
-            relay.end,
-            self._private.cleanup,
-            self._session.close,
-            self.journal.close,
+        steps: tuple[tuple[Callable[[], Awaitable[None]], float], ...] = (
+            (self._refuse, server.drain_delay + server.shutdown_timeout),
+            (self._hang_up, ABANDON_SECONDS),
+            (lookups.end, ENDING_SECONDS),
+            (self._relayed, server.relay_timeout),
+            (relay.end, ENDING_SECONDS),
+            (self._private.cleanup, ABANDON_SECONDS),
+            (self._session.close, ABANDON_SECONDS),
+            (self.journal.close, CLOSING_SECONDS),
         )
-        for step in steps:
-            try:
-                await step()
-            except Exception as error:  # noqa: BLE001  # as above
-                log_failure("stop_failed", error, step=step.__qualname__)
+        return all([await _taken(step, seconds + PATIENCE_SECONDS) for step, seconds in steps])
 
     async def _refuse(self) -> None:
         self.webhooks.draining = True
@@ -288,6 +287,18 @@ class Gateway:
         with suppress(TimeoutError, JournalUnavailable):
             if self.relay.state.phase not in _NOT_PUBLISHING and (await self.relay.lag()).events:
                 await asyncio.wait_for(self.relay.drained(), self.settings.server.relay_timeout)
+
+
+async def _taken(step: Callable[[], Awaitable[None]], seconds: float) -> bool:
+    """Whether it ended well in that time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await step()
+    except Exception as error:  # noqa: BLE001  # whatever it is, the next step is taken
+        detail = f"it did not end within {seconds:g} s" if isinstance(error, TimeoutError) else None
+        log_failure("stop_failed", error, step=step.__qualname__, detail=detail)
+        return False
+    return True
 
 
 def _changed(old: Settings, new: Settings) -> list[str]:

@@ -12,6 +12,7 @@ from paymux.errors import PaymuxError, SettingsError
 from paymux.journal.changes import Rules
 from paymux.journal.memory import MemoryJournal
 from paymux.journal.sqlite import SqliteJournal
+from paymux.journal.sqlite.writing import WriterProcess, WriterThread
 from paymux.lookup import Client
 from paymux.provider_api import Pace, ProviderApi, base_url
 from paymux.publish import Positions
@@ -20,11 +21,12 @@ from paymux.records import Topics
 from paymux.settings.models import split_address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import aiohttp
 
     from paymux.journal import Journal
+    from paymux.journal.sqlite.writing import Writing
     from paymux.settings import Settings
     from paymux.settings.accounts import AccountSetup, Name
     from paymux.settings.models import Kafka
@@ -73,7 +75,14 @@ async def open_journal(settings: Settings) -> Journal:
     """Raises JournalUnusable with what to do."""
     rules = Rules(topics=Topics(events=settings.kafka.events_topic, quarantine=settings.kafka.quarantine_topic))
     path = settings.journal.path
-    return MemoryJournal(rules=rules) if path is None else await SqliteJournal.open(Path(path), rules=rules)
+    max_hints = settings.journal.max_hints
+    if path is None:
+        return MemoryJournal(rules=rules, max_hints=max_hints)
+    writing = _WRITING[settings.journal.writer]
+    return await SqliteJournal.open(Path(path), rules=rules, writing=writing, max_hints=max_hints)
+
+
+_WRITING: Final[Mapping[str, Callable[[Path, int], Writing]]] = {"process": WriterProcess, "thread": WriterThread}
 
 
 def clients(

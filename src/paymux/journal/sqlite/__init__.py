@@ -1,7 +1,6 @@
 """The journal in one SQLite file: WAL, synchronous FULL, one writing connection, group commit.
 
-Rows are written on the event loop and only COMMIT runs in a thread: it lets go of the GIL while it syncs, and the next
-batch gathers meanwhile. Writing the rows in the thread as well costs half of the throughput (docs/performance.md).
+Batches are decided on the event loop and written elsewhere, by a thread or a process: the next batch gathers meanwhile.
 """
 
 from __future__ import annotations
@@ -10,31 +9,60 @@ import asyncio
 import fcntl
 import os
 import sqlite3
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from paymux.delivery import Proof
 from paymux.errors import JournalUnavailable, JournalUnusable
 from paymux.journal.changes import Rules
 from paymux.journal.group_commit import LONGEST_BATCH, GroupCommit
+from paymux.journal.lookups import MOST_HINTS, Hints, give_up
 from paymux.journal.sqlite.outbox import SqliteOutbox
 from paymux.journal.sqlite.rows import LOOKUP_COLUMNS, lookup_row, micro, moment, stored_rejection
 from paymux.journal.sqlite.store import RING, SqliteStore, prepare
+from paymux.journal.sqlite.writing import WriterThread
 from paymux.records import Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from paymux.delivery import ObjectRef
     from paymux.journal import Entry, LookupRow, Receipt, Rejection
-    from paymux.journal.changes import Changes
+    from paymux.journal.changes import Changes, Scope
     from paymux.journal.decide import Unit
+    from paymux.journal.sqlite.writing import Writing
 
 T = TypeVar("T")
 
 CHECKPOINT_EVERY: Final = 500  # deliveries: some 4 MB of WAL
 USUAL_DELIVERY: Final = 8192  # bytes of WAL
 LAZY_MARK: Final = 1.0  # seconds
+HOLD_PATIENCE: Final = 5.0  # seconds
+
+# From one account to the next by the index, and of each the first rows by the other one: however many wait, no more
+# is read than is asked for.
+_DUE_LOOKUPS: Final = f"""
+    WITH RECURSIVE accounts (provider, account) AS (
+        SELECT provider, account FROM (SELECT provider, account FROM lookups ORDER BY provider, account LIMIT 1)
+        UNION ALL
+        SELECT following.provider, following.account FROM accounts JOIN lookups AS following ON following.id = coalesce(
+            (SELECT id FROM lookups WHERE provider = accounts.provider AND account > accounts.account
+             ORDER BY account LIMIT 1),
+            (SELECT id FROM lookups WHERE provider > accounts.provider ORDER BY provider, account LIMIT 1)
+        )
+    )
+    SELECT {LOOKUP_COLUMNS} FROM lookups WHERE id IN (
+        SELECT due.id FROM accounts JOIN lookups AS due ON due.id IN (
+            SELECT id FROM lookups
+            WHERE provider = accounts.provider AND account = accounts.account AND due_at <= ?
+            ORDER BY due_at, id LIMIT ?
+        )
+    ) ORDER BY due_at, id
+"""
 
 
 class SqliteJournal(SqliteOutbox):
@@ -42,9 +70,12 @@ class SqliteJournal(SqliteOutbox):
 
     shards: Final = 1
 
-    def __init__(self, store: SqliteStore, lock: int, rules: Rules, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: SqliteStore, lock: int, rules: Rules, now: Callable[[], datetime], *, max_hints: int = MOST_HINTS
+    ) -> None:
         super().__init__(store.path)
         self._store = store
+        self._hints = Hints(self, max_hints)
         self._lock = lock
         self._appended = asyncio.Event()
         self._since_checkpoint = 0
@@ -57,17 +88,24 @@ class SqliteJournal(SqliteOutbox):
 
     @classmethod
     async def open(
-        cls, path: Path, *, rules: Rules | None = None, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        cls,
+        path: Path,
+        *,
+        rules: Rules | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        writing: Callable[[Path, int], Writing] = WriterThread,
+        max_hints: int = MOST_HINTS,
     ) -> Self:
-        """Open or create the file, migrate it, and hold it until `close`.
+        """Open or create the file, migrate it, and hold it until `close`. `writing`: where it is written, given the
+        file and the lock that is held. `max_hints`: how many objects of an account hints may have left to look up.
 
-        Raises JournalUnusable with what to do: held by another process, newer schema, damaged, no such folder.
+        Raises JournalUnusable with what to do: held by another process, newer schema, damaged, a folder or in none.
         """
-        lock = _hold(path)
-        store = SqliteStore(path)
+        lock = await _hold(path)
+        store = SqliteStore(path, writing(path, lock))
         try:
             prepare(path)
-            return cls(store, lock, rules or Rules(topics=Topics()), now)
+            return cls(store, lock, rules or Rules(topics=Topics()), now, max_hints=max_hints)
         except BaseException as error:
             await store.close()
             os.close(lock)
@@ -77,13 +115,14 @@ class SqliteJournal(SqliteOutbox):
             raise
 
     async def append(self, entry: Entry) -> tuple[Receipt, ...]:
+        await self._hints.let_in(entry)
         return await self._run(lambda unit: unit.append(entry), entry)
 
     async def postpone(self, lookup: LookupRow, until: datetime) -> None:
         await self._run(lambda unit: unit.postpone(lookup, until))
 
-    async def give_up(self, lookup: LookupRow, *, reason: str, detail: str) -> None:
-        await self._run(lambda unit: unit.give_up(lookup, reason=reason, detail=detail))
+    async def give_up(self, lookup: LookupRow, *, reason: str, detail: str) -> bool:
+        return await self._run(partial(give_up, lookup, reason, detail))
 
     async def advance(self, shard: int, seq: int) -> None:
         await super().advance(shard, seq)
@@ -104,9 +143,7 @@ class SqliteJournal(SqliteOutbox):
                 await self._appended.wait()
 
     async def due_lookups(self, now: datetime, limit: int) -> Sequence[LookupRow]:
-        rows = await self._read(
-            f"SELECT {LOOKUP_COLUMNS} FROM lookups WHERE due_at <= ? ORDER BY due_at, id LIMIT ?", (micro(now), limit)
-        )
+        rows = await self._read(_DUE_LOOKUPS, (micro(now), limit))
         return [lookup_row(row) for row in rows]
 
     async def next_lookup_at(self) -> datetime | None:
@@ -116,6 +153,19 @@ class SqliteJournal(SqliteOutbox):
     async def lookups_waiting(self) -> int:
         rows = await self._read("SELECT count(*) FROM lookups")
         return int(rows[0][0])
+
+    async def hinted(self, scope: Scope) -> int:
+        rows = await self._read(
+            "SELECT count(*) FROM lookups WHERE provider = ? AND account = ? AND proof = ?", (*scope, Proof.HINT.value)
+        )
+        return int(rows[0][0])
+
+    async def is_asked(self, scope: Scope, ref: ObjectRef) -> bool:
+        rows = await self._read(
+            "SELECT 1 FROM lookups WHERE provider = ? AND account = ? AND object = ? AND object_id = ?",
+            (*scope, ref.object, ref.id),
+        )
+        return bool(rows)
 
     def reject(self, rejection: Rejection) -> None:
         self._rejected += 1
@@ -185,20 +235,37 @@ def _nothing(unit: Unit) -> None:
     """An empty commit: for what goes along with one, and to see whether one works."""
 
 
-def _hold(path: Path) -> int:
-    """Keep other paymux processes from writing to the file."""
+async def _hold(path: Path) -> int:
+    """Keep other paymux processes from writing to the file. A process that was killed may leave a writer behind, which
+    ends after its last batch.
+    """
+    lock = _lock_file(path)
+    deadline = time.monotonic() + HOLD_PATIENCE
+    while not _locked(lock):
+        if time.monotonic() > deadline:
+            os.close(lock)
+            raise JournalUnusable(f"another paymux holds the journal {path}; stop it first")
+        await asyncio.sleep(0.05)
+    return lock
+
+
+def _lock_file(path: Path) -> int:
     path = path.resolve()  # one lock, by whatever links it is named
+    if path.is_dir():
+        raise JournalUnusable(f"{path} is a folder; name a file in it in [journal] url, like {path / 'paymux.db'}")
     lock_path = path.with_name(path.name + ".lock")
     try:
-        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise JournalUnusable(f"the journal's lock file {lock_path} cannot be opened: {error.strerror}") from error
+
+
+def _locked(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        os.close(lock)
-        raise JournalUnusable(f"another paymux holds the journal {path}; stop it first") from None
-    return lock
+        return False
+    return True
 
 
 def _unusable(path: Path, error: Exception) -> str:

@@ -92,7 +92,7 @@ class SqliteOutbox:
         with self._one_at_a_time:
             try:
                 if self._connection is None:
-                    self._connection = _open(self._path)
+                    self._connection = open_to_read(self._path)
                 return take(self._connection.execute(sql, arguments))
             except sqlite3.Error as error:
                 self._forget()
@@ -115,7 +115,7 @@ def _up_to_size(rows: Iterable[Any]) -> list[Any]:
     return taken
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def open_to_read(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,

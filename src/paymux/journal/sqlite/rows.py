@@ -87,8 +87,8 @@ def _delivery(kept: KeptDelivery) -> tuple[Any, ...]:
         micro(delivery.received_at),
         1,
         kept.sha256,
-        delivery.via,
-        kept.proof,
+        delivery.via.value,
+        kept.proof.value,
         kept.secret,
         delivery.method,
         _text(delivery.path),
@@ -111,7 +111,7 @@ def _item(kept: KeptItem) -> tuple[Any, ...]:
         item.event_type,
         micro(item.occurred_at) if item.occurred_at else None,
         item.livemode,
-        kept.result,
+        kept.result.value,
         kept.outcome,
         kept.reason,
         kept.path,
@@ -138,7 +138,7 @@ def _lookup(row: LookupRow) -> tuple[Any, ...]:
         row.event_key,
         row.event_type,
         micro(row.received_at),
-        row.proof,
+        row.proof.value,
     )
 
 

@@ -1,14 +1,10 @@
-"""The writing connection: rows on the event loop, COMMIT in a thread."""
+"""The journal's file as the event loop sees it: reads at once, writes by the Writer."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -17,33 +13,30 @@ import orjson
 from paymux import lifecycle
 from paymux.errors import JournalUnavailable, JournalUnusable
 from paymux.journal.changes import Counters, Seen
+from paymux.journal.sqlite.outbox import open_to_read
 from paymux.journal.sqlite.rows import LOOKUP_COLUMNS, lookup_row, micro, statements
 from paymux.journal.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from paymux.journal.sqlite.writer import connect, discard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from paymux.delivery import ObjectRef
     from paymux.journal import LookupRow, Rejection
     from paymux.journal.changes import Changes, Needs, Scope
+    from paymux.journal.sqlite.writer import Batch
+    from paymux.journal.sqlite.writing import Writing
     from paymux.lifecycle import Known
 
 RING: Final = 1000
-LOCK_PATIENCE: Final = 2.0  # seconds
-PRAGMAS: Final = (
-    "journal_mode = WAL",
-    "synchronous = FULL",
-    "wal_autocheckpoint = 0",  # checkpoints run on their own, off the acknowledgements
-    "journal_size_limit = 67108864",  # a WAL that a slow reader made large shrinks again
-    "cache_size = -65536",
-    "secure_delete = ON",
-)
-_FULL: Final = 2
+
+# No migration: an older paymux keeps it up as well, so it may open the file again.
+_DUE_INDEX: Final = "CREATE INDEX IF NOT EXISTS lookups_account_due ON lookups (provider, account, due_at)"
 
 
 class _SqliteView:
-    """Reads of the writing connection: they see what the open transaction wrote, too.
+    """Reads of what is committed. Nothing else writes while a batch is decided: the journal's lock is held.
 
     What was foreseen is read once for a batch, one statement for each table: a tenth of the cost. None stands for what
     is not there.
@@ -155,27 +148,26 @@ def _array(values: list[str]) -> str:
 
 
 class SqliteStore:
-    """The writing connection. After any error it is thrown away and opened anew: SQLite ends a transaction on its own
-    after some, and a file whose sync failed is not to be synced again on the same handle.
+    """What stands between the journal and its file: a connection that reads, and a Writer elsewhere.
 
     `marks` and `rejections` wait here for the next commit.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, writing: Writing) -> None:
         self.path = path
         self.view = _SqliteView(self)
         self.marks: dict[int, int] = {}
         self.rejections: deque[tuple[int, Rejection]] = deque(maxlen=RING)
+        self._writing = writing
         self._connection: sqlite3.Connection | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
-        self._checkpointing: asyncio.Future[None] | None = None
+        self._batch: Batch = []
         self._along: tuple[dict[int, int], int] = ({}, 0)
 
     @property
     def connection(self) -> sqlite3.Connection:
         if self._connection is None:
             try:
-                self._connection = connect(self.path)
+                self._connection = open_to_read(self.path)
             except sqlite3.Error as error:
                 raise JournalUnavailable(f"the journal {self.path} cannot be opened: {error}") from error
         return self._connection
@@ -184,89 +176,35 @@ class SqliteStore:
         return self.view.counters()
 
     async def begin(self) -> None:
-        """Another process may hold the lock for a moment: wait without stopping the event loop."""
-        await self._checkpointed()
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + LOCK_PATIENCE
-        while True:
-            try:
-                self.connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
-                if "locked" not in str(error) or loop.time() > deadline:
-                    await self.rollback()
-                    raise JournalUnavailable(f"the journal cannot be written: {error}") from error
-                await asyncio.sleep(0.01)
-            else:
-                return
+        """The transaction is the Writer's, and short."""
 
     def foresee(self, needs: Needs) -> None:
         self.view.foresee(needs)
 
     def write(self, changes: Changes) -> None:
-        connection = self._in_transaction()
-        try:
-            for sql, rows in statements(changes):
-                if rows:
-                    connection.executemany(sql, rows)
-            self._write_along(connection)
-        except sqlite3.OperationalError as error:
-            raise JournalUnavailable(f"the journal cannot be written: {error}") from error
+        self._batch = [(sql, rows) for sql, rows in statements(changes) if rows]
+        self._along = (dict(self.marks), self.rejections[-1][0] if self.rejections else 0)
+        self._batch += _along(self.marks, self.rejections)
 
     async def commit(self) -> None:
-        try:
-            await self._in_thread(self._in_transaction().commit)
-        except sqlite3.Error as error:
-            raise JournalUnavailable(f"the journal cannot commit: {error}") from error
+        batch, self._batch = self._batch, []
+        await self._writing.commit(batch)
         self._written_along()
 
     async def rollback(self) -> None:
+        await self._writing.settled()
         connection, self._connection = self._connection, None
         if connection is not None:
-            await self._in_thread(partial(_discard, connection))
+            discard(connection)
 
     def checkpoint_soon(self) -> None:
-        """Move the WAL's pages into the file, as far as readers allow, between this batch and the next."""
-        if self._connection is not None:
-            loop = asyncio.get_running_loop()
-            self._checkpointing = loop.run_in_executor(self._thread, _checkpoint, self._connection)
+        self._writing.checkpoint_soon()
 
     async def close(self) -> None:
-        await self._checkpointed()
         connection, self._connection = self._connection, None
         if connection is not None:
-            await self._in_thread(partial(_close, connection))
-        self._thread.shutdown(wait=True)
-
-    async def _checkpointed(self) -> None:
-        if self._checkpointing is None:
-            return
-        await asyncio.wait({self._checkpointing})
-        done, self._checkpointing = self._checkpointing, None
-        if done.cancelled() or done.exception() is not None:
-            await self.rollback()
-
-    def _in_transaction(self) -> sqlite3.Connection:
-        """The connection; outside of a transaction each row would be a commit of its own."""
-        if self._connection is None or not self._connection.in_transaction:
-            raise JournalUnavailable("the journal's transaction ended before its commit")
-        return self._connection
-
-    def _write_along(self, connection: sqlite3.Connection) -> None:
-        """What needs no commit of its own goes along with this one."""
-        self._along = (dict(self.marks), self.rejections[-1][0] if self.rejections else 0)
-        if self.marks:
-            connection.executemany(
-                "INSERT INTO marks VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET seq = max(seq, excluded.seq)",
-                self.marks.items(),
-            )
-        if self.rejections:
-            connection.executemany(
-                "INSERT OR REPLACE INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (slot % RING, micro(r.at), r.provider, r.account, r.reason, r.address, r.size, r.sha256)
-                    for slot, r in self.rejections
-                ],
-            )
+            discard(connection)
+        await self._writing.close()
 
     def _written_along(self) -> None:
         marks, last = self._along
@@ -276,45 +214,21 @@ class SqliteStore:
         while self.rejections and self.rejections[0][0] <= last:
             self.rejections.popleft()
 
-    async def _in_thread(self, call: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-
-def _checkpoint(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-
-def _discard(connection: sqlite3.Connection) -> None:
-    """The lock first: SQLite keeps a closed connection, and its transaction, while a cursor of it lives."""
-    with suppress(sqlite3.Error):
-        connection.rollback()
-    with suppress(sqlite3.Error):
-        connection.close()
-
-
-def _close(connection: sqlite3.Connection) -> None:
-    with suppress(sqlite3.Error):
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    _discard(connection)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """The writing connection, with its durability read back."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0, cached_statements=64)
-    try:
-        for pragma in PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-        _check_durable(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_durable(connection: sqlite3.Connection, path: Path) -> None:
-    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    if mode != "wal" or connection.execute("PRAGMA synchronous").fetchone()[0] != _FULL:
-        raise JournalUnusable(f"{path} cannot keep WAL with synchronous FULL (is it on a network file system?)")
+def _along(marks: Mapping[int, int], rejections: Iterable[tuple[int, Rejection]]) -> Batch:
+    """What needs no commit of its own goes along with the next."""
+    rows = [
+        (slot % RING, micro(r.at), r.provider, r.account, r.reason, r.address, r.size, r.sha256)
+        for slot, r in rejections
+    ]
+    found: Batch = [
+        (
+            "INSERT INTO marks VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET seq = max(seq, excluded.seq)",
+            list(marks.items()),
+        ),
+        ("INSERT OR REPLACE INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows),
+    ]
+    return [(sql, each) for sql, each in found if each]
 
 
 def prepare(path: Path) -> None:
@@ -324,18 +238,18 @@ def prepare(path: Path) -> None:
         _create(path)
     connection = connect(path)
     try:
-        connection.execute("PRAGMA busy_timeout = 5000")
         connection.execute("BEGIN IMMEDIATE")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
+        connection.execute(_DUE_INDEX)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('identity', ?)", (str(uuid4()),))
         connection.execute("COMMIT")
     finally:
-        _discard(connection)
+        discard(connection)
 
 
 def _create(path: Path) -> None:

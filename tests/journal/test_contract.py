@@ -1027,3 +1027,73 @@ async def test_an_empty_list_of_an_api(journal):
 def test_the_tiny_provider_is_what_the_tests_think():
     """Its secret header is one that the journal must hide."""
     assert TINY.signature.secret_headers == {b"x-tiny-secret"}
+
+
+# --- retention
+
+LATER = NOON + timedelta(days=10_000)
+
+
+async def left(journal):
+    """Whether each delivery, in order of arrival, has its body."""
+    return [bool(kept.body) for kept in deliveries(journal)]
+
+
+async def test_old_bodies_are_let_go_of(journal):
+    """With their headers and query; keys, digests, outcomes and payment states stay, so that a copy is a duplicate."""
+    old = batch(paid("e1", status="processing"), headers=((b"X-Old", b"1"),), query="q=1")
+    await append(journal, old)
+    await put(journal, paid("e2", after=1))
+    await journal.advance(0, 2)
+    before = old.delivery.received_at + timedelta(seconds=0.5)
+    assert await journal.expire(before, 100) == 1
+    assert await journal.expire(before, 100) == 0
+    assert await left(journal) == [False, True]
+    (kept, _) = deliveries(journal)
+    assert (kept.body or b"", kept.headers, kept.query) == (b"", b"", "")
+    assert (await append(journal, old))[0].result is Result.DUPLICATE
+    await put(journal, paid("e3", status="processing", after=2))
+    assert (await told(journal))[-1].transition == "unexpected"
+
+
+async def test_of_what_was_published_the_newest_stays(make_journal, clock):
+    """The relay finds the record of its position again; younger and unpublished records stay."""
+    journal = await make_journal(now=clock)
+    for number in range(5):
+        await put(journal, paid(f"e{number}", f"p{number}"))
+        clock.now += timedelta(days=1)
+    await journal.advance(0, 3)
+    assert await journal.expire(NOON + timedelta(days=9), 100) >= 2
+    assert [await journal.event_id(0, seq) is not None for seq in (1, 2, 3)] == [False, False, True]
+    assert [row.seq for row in await journal.read(0, 3, 9)] == [4, 5]
+    await journal.advance(0, 5)
+    assert await journal.expire(NOON + timedelta(days=3, hours=1), 100) >= 1
+    assert [await journal.event_id(0, seq) is not None for seq in (3, 4, 5)] == [False, False, True]
+    assert (await journal.end(0), (await put(journal, paid("e9", "p9")))[0].result) == (5, Result.NEW)
+    assert [row.seq for row in await journal.read(0, 5, 9)] == [6]
+
+
+async def test_what_is_needed_keeps_its_body(journal):
+    """Quarantined, waiting for a lookup, or not published yet."""
+    await put(journal, says("no such type", "q1"))
+    await put(journal, asks("p7", key="a1"))
+    await put(journal, paid("e1", "p1"))
+    await put(journal, paid("e2", "p2"))
+    await journal.advance(0, 2)
+    await journal.expire(LATER, 100)
+    assert await left(journal) == [True, True, False, True]
+    await journal.advance(0, 3)
+    await journal.expire(LATER, 100)
+    assert await left(journal) == [True, True, False, False]
+
+
+async def test_bodies_are_let_go_of_in_steps(journal):
+    """The oldest first, no more than asked for."""
+    for number in range(7):
+        await put(journal, paid(f"e{number}", f"p{number}"))
+    await journal.advance(0, 7)
+    await journal.expire(LATER, 3)
+    assert await left(journal) == [False] * 3 + [True] * 4
+    while await journal.expire(LATER, 3):
+        pass
+    assert await left(journal) == [False] * 7

@@ -146,7 +146,11 @@ async def test_a_gateway_tells_of_its_workers():
         overview = Overview(running)
         ready, facts = await overview.ready()
         assert ready
-        assert {name: worker["up"] for name, worker in facts["workers"].items()} == {"relay": True, "lookups": True}
+        assert {name: worker["up"] for name, worker in facts["workers"].items()} == {
+            "relay": True,
+            "lookups": True,
+            "retention": True,
+        }
         assert (await overview.status())["workers"] == facts["workers"]
         await overview.refresh()
         metrics = running.metrics.render().decode()

@@ -56,12 +56,15 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
-    """A record with its place in its shard's order: `seq` is 1, 2, 3 ... without gaps, in commit order."""
+    """A record with its place in its shard's order: `seq` is 1, 2, 3 ... without gaps, in commit order. `delivery` is
+    the row of the delivery that it comes from; None where it is not read.
+    """
 
     shard: int
     seq: int
     record: Record
     created_at: datetime
+    delivery: int | None = None
 
 
 class Outbox(Protocol):
@@ -176,6 +179,13 @@ class Journal(Outbox, Protocol):
         ...
 
     async def lookups_waiting(self) -> int: ...
+
+    async def expire(self, before: datetime, limit: int) -> int:
+        """Let go of bodies and headers that came before, and of what was published of them: at most `limit` of each,
+        oldest first; how many that were. What is quarantined, waits for a lookup or is not published stays whole, as
+        do dedupe keys, digests, outcomes and payment states. Raises JournalUnavailable.
+        """
+        ...
 
     def reject(self, rejection: Rejection) -> None:
         """Remember a rejection in a bounded ring; never blocks, never fails, never costs a commit of its own."""

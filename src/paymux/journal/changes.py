@@ -105,7 +105,9 @@ class Rules:
 
 @dataclass(slots=True, kw_only=True)
 class Changes:
-    """What is to be written. A lookup of None is to be deleted."""
+    """What is to be written. A lookup of None is to be deleted. `expired` are rows of deliveries without body and
+    headers from now on, `forgotten` outbox rows as (shard, seq).
+    """
 
     deliveries: list[KeptDelivery] = field(default_factory=list)
     items: list[KeptItem] = field(default_factory=list)
@@ -117,6 +119,8 @@ class Changes:
     lookups: dict[tuple[Scope, ObjectRef], LookupRow | None] = field(default_factory=dict)
     given_up: list[tuple[str, str, str]] = field(default_factory=list)
     outbox: list[OutboxRow] = field(default_factory=list)
+    expired: list[int] = field(default_factory=list)
+    forgotten: list[tuple[int, int]] = field(default_factory=list)
 
     def update(self, later: Changes) -> None:
         """Take in what was decided on top of these; only decisions about payments are made that way."""

@@ -20,6 +20,7 @@ from paymux.records import quarantine_record
 from paymux.statement import Ignored, Item, Lookup, Quarantined, Stated
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from paymux.delivery import ObjectRef
@@ -97,6 +98,11 @@ class Unit:
         row = self._overlay.lookup(scope, lookup.ref)
         if row is not None and row.id == lookup.id:
             self.changes.lookups[scope, lookup.ref] = replace(row, attempts=row.attempts + 1, due_at=until)
+
+    def expire(self, deliveries: Sequence[int], outbox: Sequence[tuple[int, int]]) -> None:
+        """Both are old, and nothing needs them any more: the journal has seen to it."""
+        self.changes.expired += deliveries
+        self.changes.forgotten += outbox
 
     # --- deliveries and items
 
@@ -178,7 +184,7 @@ class Unit:
             return self._quarantine(entry, item, row, Quarantined(reason="too_large", detail=detail))
         self.changes.update(said.overlay.changes)
         for key, record in said.records:
-            self._publish(key, record)
+            self._publish(key, record, row)
         keys = tuple(said.overlay.changes.known)
         self._keep_item(entry, item, row, dedupe_key=item.event_key, result=Result.NEW, payment_keys=keys)
         return Receipt(
@@ -215,7 +221,7 @@ class Unit:
             ),
             topic=self._rules.topics.quarantine,
         )
-        self._publish(delivery.id, record)
+        self._publish(delivery.id, record, row)
         self._keep_item(
             entry,
             item,
@@ -252,11 +258,13 @@ class Unit:
             )
         )
 
-    def _publish(self, key: str, record: Record) -> None:
+    def _publish(self, key: str, record: Record, delivery: int | None = None) -> None:
         shard = shard_of(key, self._rules.shards)
         seq = self._counters.outbox.get(shard, 0) + 1
         self._counters.outbox[shard] = seq
-        self.changes.outbox.append(OutboxRow(shard=shard, seq=seq, record=record, created_at=self._now))
+        self.changes.outbox.append(
+            OutboxRow(shard=shard, seq=seq, record=record, created_at=self._now, delivery=delivery)
+        )
 
     # --- lookups
 

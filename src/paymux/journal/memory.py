@@ -41,6 +41,7 @@ class MemoryStore:
     orphaned: dict[tuple[Scope, str], list[str]] = field(default_factory=dict)
     lookups: dict[tuple[Scope, ObjectRef], LookupRow] = field(default_factory=dict)
     outbox: dict[tuple[int, int], OutboxRow] = field(default_factory=dict)
+    emptied: set[int] = field(default_factory=set)
     _written: Changes = field(default_factory=Changes, init=False)
 
     @property
@@ -106,6 +107,21 @@ class MemoryStore:
         self.outbox |= {(row.shard, row.seq): row for row in changes.outbox}
         for delivery_id, reason, detail in changes.given_up:
             self._give_up(delivery_id, reason, detail)
+        for row in changes.expired:
+            self.deliveries[row] = replace(self.deliveries[row], delivery=self.deliveries[row].delivery.unproven())
+        self.emptied |= set(changes.expired)
+        for place in changes.forgotten:
+            del self.outbox[place]
+
+    def old(self, before: datetime) -> list[int]:
+        """Deliveries whose bodies may be let go of."""
+        needed = {item.delivery for item in self.items if item.outcome == "quarantined"} | self.emptied
+        asking = {lookup.delivery_id for lookup in self.lookups.values()}
+        return [
+            row
+            for row, kept in self.deliveries.items()
+            if kept.delivery.received_at < before and row not in needed and kept.delivery.id not in asking
+        ]
 
     def _give_up(self, delivery_id: str, reason: str, detail: str) -> None:
         rows = {row for row, kept in self.deliveries.items() if kept.delivery.id == delivery_id}
@@ -155,7 +171,8 @@ class MemoryJournal:
 
     async def read(self, shard: int, after: int, limit: int) -> Sequence[OutboxRow]:
         last = min(after + limit, await self.end(shard))
-        return [self.store.outbox[shard, seq] for seq in range(after + 1, last + 1)]
+        found = (self.store.outbox.get((shard, seq)) for seq in range(after + 1, last + 1))
+        return [row for row in found if row is not None]
 
     async def event_id(self, shard: int, seq: int) -> str | None:
         row = self.store.outbox.get((shard, seq))
@@ -193,6 +210,16 @@ class MemoryJournal:
 
     async def is_asked(self, scope: Scope, ref: ObjectRef) -> bool:
         return (scope, ref) in self.store.lookups
+
+    async def expire(self, before: datetime, limit: int) -> int:
+        marks, outbox = self._marks, self.store.outbox
+        waiting = [row.delivery for (shard, seq), row in outbox.items() if seq > marks.get(shard, 0) and row.delivery]
+        first = min(waiting, default=len(self.store.deliveries) + 1)
+        rows = [row for row in self.store.old(before) if row < first][:limit]
+        records = [name for name, row in outbox.items() if name[1] < marks.get(name[0], 0) and row.created_at < before]
+        if rows or records:
+            await self._commits.run(lambda unit: unit.expire(rows, records[:limit]))
+        return len(rows) + len(records[:limit])
 
     def reject(self, rejection: Rejection) -> None:
         self._rejections.append(rejection)

@@ -164,12 +164,14 @@ class Admin(_Section):
 class JournalSettings(_Section):
     """`sqlite:///relative/path`, `sqlite:////absolute/path`, or `memory://`, which keeps nothing. `writer`: where
     SQLite is written, in a `process` of its own or in a `thread`. `max_hints`: how many objects of one account may
-    wait to be looked up that only hints asked for.
+    wait to be looked up that only hints asked for. `retention_days`: how long bodies, headers and published records
+    are kept; 0 for ever.
     """
 
     url: str = "sqlite:///./paymux.db"
     writer: Literal["process", "thread"] = "process"
     max_hints: int = Field(default=10_000, ge=1, le=10_000_000)
+    retention_days: int = Field(default=90, ge=0, le=36_500)
 
     @model_validator(mode="after")
     def _known(self) -> JournalSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
@@ -22,6 +22,7 @@ from paymux.providers import installed
 from paymux.publish.kafka import KafkaPublisher
 from paymux.relay import Phase, Relay
 from paymux.relay_process import Order, RelayProcess
+from paymux.retention import Retention
 from paymux.settings.accounts import build_accounts, refreshed
 from paymux.settings.models import split_address
 from paymux.telemetry import Metrics, log_failure, logger
@@ -83,12 +84,14 @@ class Gateway:
             new_id=lambda: str(uuid7()),
             observe=LookupReports(self.metrics),
         )
+        self.retention = Retention(journal, timedelta(days=settings.journal.retention_days))
         self.relay = self._relay(publisher)
         self.webhooks = self._webhooks(deliveries)
         self._listener = self._listening()
         self.workers = (
             Worker("relay", self.relay.run, self.metrics),
             Worker("lookups", self.lookups.run, self.metrics),
+            Worker("retention", self.retention.run, self.metrics),
         )
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -257,11 +260,12 @@ class Gateway:
         or hangs is told, and the others are taken all the same; whether all went well.
         """
         server = self.settings.server
-        relay, lookups = self.workers
+        relay, lookups, retention = self.workers
         steps: tuple[tuple[Callable[[], Awaitable[None]], float], ...] = (
             (self._refuse, server.drain_delay + server.shutdown_timeout),
             (self._hang_up, ABANDON_SECONDS),
             (lookups.end, ENDING_SECONDS),
+            (retention.end, ENDING_SECONDS),
             (self._relayed, server.relay_timeout),
             (relay.end, ENDING_SECONDS),
             (self._private.cleanup, ABANDON_SECONDS),

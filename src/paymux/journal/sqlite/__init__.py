@@ -65,6 +65,18 @@ _DUE_LOOKUPS: Final = f"""
 """
 
 
+_OLD_BODIES: Final = """
+    SELECT row FROM deliveries INDEXED BY deliveries_bodies
+    WHERE body IS NOT NULL AND received_at < ? AND id NOT IN (SELECT delivery_id FROM lookups)
+    AND NOT EXISTS (SELECT 1 FROM items WHERE items.delivery = deliveries.row AND items.outcome = 'quarantined')
+    AND row < coalesce(
+        (SELECT delivery FROM outbox WHERE seq > ? AND delivery IS NOT NULL ORDER BY seq LIMIT 1), 9223372036854775807
+    )
+    ORDER BY received_at LIMIT ?
+"""
+_OLD_RECORDS: Final = "SELECT seq FROM outbox WHERE seq < ? AND created_at < ? ORDER BY seq LIMIT ?"
+
+
 class SqliteJournal(SqliteOutbox):
     """The Journal protocol over one SQLite file; `open` makes one."""
 
@@ -166,6 +178,15 @@ class SqliteJournal(SqliteOutbox):
             (*scope, ref.object, ref.id),
         )
         return bool(rows)
+
+    async def expire(self, before: datetime, limit: int) -> int:
+        mark = await self.mark(0)
+        rows = await self._read(_OLD_BODIES, (micro(before), mark, limit))
+        records = await self._read(_OLD_RECORDS, (mark, micro(before), limit))
+        if rows or records:
+            await self._run(lambda unit: unit.expire([row[0] for row in rows], [(0, row[0]) for row in records]))
+            self._store.shrink_soon()
+        return len(rows) + len(records)
 
     def reject(self, rejection: Rejection) -> None:
         self._rejected += 1

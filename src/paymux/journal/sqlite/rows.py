@@ -68,7 +68,12 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
             """,
             [(reason, detail, delivery_id) for delivery_id, reason, detail in changes.given_up],
         ),
-        (f"INSERT INTO outbox VALUES ({_slots(7)})", [_outbox(row) for row in changes.outbox]),
+        (f"INSERT INTO outbox VALUES ({_slots(8)})", [_outbox(row) for row in changes.outbox]),
+        (
+            "UPDATE deliveries SET body = NULL, headers = x'', query = '' WHERE row = ?",
+            [(row,) for row in changes.expired],
+        ),
+        ("DELETE FROM outbox WHERE seq = ?", [(seq,) for _, seq in changes.forgotten]),
     ]
 
 
@@ -165,7 +170,16 @@ def lookup_row(row: Any) -> LookupRow:
 def _outbox(row: OutboxRow) -> tuple[Any, ...]:
     record = row.record
     headers = _dump_pairs((name.encode(), value) for name, value in record.headers)
-    return (row.seq, record.event_id, micro(row.created_at), record.topic, record.key, headers, record.value)
+    return (
+        row.seq,
+        row.delivery,
+        record.event_id,
+        micro(row.created_at),
+        record.topic,
+        record.key,
+        headers,
+        record.value,
+    )
 
 
 def outbox_row(shard: int, row: Any) -> OutboxRow:

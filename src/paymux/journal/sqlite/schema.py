@@ -18,6 +18,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
         "CREATE UNIQUE INDEX deliveries_id ON deliveries (id)",
+        "CREATE INDEX deliveries_bodies ON deliveries (received_at) WHERE body IS NOT NULL",
         """
         CREATE TABLE items (
             row INTEGER PRIMARY KEY, delivery INTEGER NOT NULL, position INTEGER, provider TEXT NOT NULL,
@@ -59,8 +60,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # One shard: seq is the row number, so that the newest row is always at the end of the file.
         """
         CREATE TABLE outbox (
-            seq INTEGER PRIMARY KEY, event_id TEXT NOT NULL, created_at INTEGER NOT NULL, topic TEXT NOT NULL,
-            key BLOB NOT NULL, headers BLOB NOT NULL, value BLOB NOT NULL
+            seq INTEGER PRIMARY KEY, delivery INTEGER, event_id TEXT NOT NULL, created_at INTEGER NOT NULL,
+            topic TEXT NOT NULL, key BLOB NOT NULL, headers BLOB NOT NULL, value BLOB NOT NULL
         )
         """,
         "CREATE TABLE marks (shard INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",

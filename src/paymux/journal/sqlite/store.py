@@ -200,6 +200,9 @@ class SqliteStore:
     def checkpoint_soon(self) -> None:
         self._writing.checkpoint_soon()
 
+    def shrink_soon(self) -> None:
+        self._writing.shrink_soon()
+
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:

@@ -29,6 +29,7 @@ Batch = list[tuple[str, "Sequence[tuple[Any, ...]]"]]
 
 LOCK_PATIENCE: Final = 2.0  # seconds
 PRAGMAS: Final = (
+    "auto_vacuum = INCREMENTAL",  # only before the first table
     "journal_mode = WAL",
     "synchronous = FULL",
     "wal_autocheckpoint = 0",  # checkpoints run on their own, off the acknowledgements
@@ -37,9 +38,12 @@ PRAGMAS: Final = (
     "secure_delete = ON",
 )
 ORDER: Final = struct.Struct("!cI")  # what to do, and the length of what follows
-COMMIT, CHECKPOINT, END = b"c", b"p", b"e"
+COMMIT, CHECKPOINT, SHRINK, END = b"c", b"p", b"s", b"e"
 ANSWER: Final = struct.Struct("!I")  # the length of what follows
+SLACK: Final = 10  # one page in so many may be empty: new rows need it soon
+SHRINK_PAGES: Final = 256  # at a time
 _FULL: Final = 2
+_PAGES: Final = ("freelist_count", "page_count")
 
 
 class Writer:
@@ -78,6 +82,16 @@ class Writer:
         try:
             if self._connection is not None:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error:
+            self._discard()
+
+    def shrink(self) -> None:
+        """Give a few pages back to the file system, where many are empty."""
+        try:
+            connection = self._open()
+            (empty,), (pages,) = (connection.execute(f"PRAGMA {name}").fetchone() for name in _PAGES)
+            if empty > pages // SLACK:
+                connection.executescript(f"PRAGMA incremental_vacuum({SHRINK_PAGES})")  # execute() would take one page
         except sqlite3.Error:
             self._discard()
 
@@ -137,6 +151,8 @@ def serve(writer: Writer, stream: BufferedRWPair) -> None:
             stream.flush()
         elif what == CHECKPOINT:
             writer.checkpoint()
+        elif what == SHRINK:
+            writer.shrink()
         else:
             writer.close()
             return

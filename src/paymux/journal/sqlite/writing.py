@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from paymux.errors import JournalUnavailable, JournalUnusable
 from paymux.journal.sqlite import writer
-from paymux.journal.sqlite.writer import ANSWER, CHECKPOINT, COMMIT, END, ORDER, Writer
+from paymux.journal.sqlite.writer import ANSWER, CHECKPOINT, COMMIT, END, ORDER, SHRINK, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,8 @@ class Writing(Protocol):
     async def commit(self, batch: Batch) -> None: ...
 
     def checkpoint_soon(self) -> None: ...
+
+    def shrink_soon(self) -> None: ...
 
     async def settled(self) -> None:
         """Return when nothing is under way: a commit whose caller was cancelled goes on."""
@@ -56,6 +58,9 @@ class WriterThread:
 
     def checkpoint_soon(self) -> None:
         self._thread.submit(self._writer.checkpoint)
+
+    def shrink_soon(self) -> None:
+        self._thread.submit(self._writer.shrink)
 
     async def settled(self) -> None:
         await self._do(lambda: None)
@@ -88,6 +93,10 @@ class WriterProcess:
     def checkpoint_soon(self) -> None:
         if self._child is not None:
             self._child.tell(CHECKPOINT)
+
+    def shrink_soon(self) -> None:
+        if self._child is not None:
+            self._child.tell(SHRINK)
 
     async def settled(self) -> None:
         if self._child is not None:

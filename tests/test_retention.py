@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from paymux import retention
+from paymux.errors import JournalUnavailable
+from paymux.journal.memory import MemoryJournal
+from paymux.journal.sqlite import SqliteJournal
+from paymux.journal.sqlite.writing import WriterProcess, WriterThread
+from paymux.retention import Retention
+from tests.journal.stored import deliveries
+from tests.journal.tiny import NOON, put, says
+
+
+async def fill(journal, count, size=2000):
+    for number in range(count):
+        item = says("payment", f"e{number}", f"p{number}", status="succeeded", amount=1, other="x" * size)
+        await put(journal, item)
+    await journal.advance(0, count)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(retention, "PAUSE_SECONDS", 0.0)
+
+
+async def test_a_sweep_in_many_steps(monkeypatch):
+    """All that is older than the days that are kept, and nothing younger."""
+    monkeypatch.setattr(retention, "STEP", 4)
+    journal = MemoryJournal()
+    await fill(journal, 30)
+    newest = deliveries(journal)[-1]
+    received = journal.store.deliveries[30].delivery.received_at
+    swept = Retention(journal, timedelta(days=90), now=lambda: received + timedelta(days=90))
+    assert await swept.sweep() >= 29
+    assert [bool(kept.body) for kept in deliveries(journal)] == [False] * 29 + [True]
+    assert deliveries(journal)[-1] == newest
+    assert await swept.sweep() == 0
+
+
+async def test_a_journal_that_is_away(monkeypatch):
+    """It is told, and tried again at the next sweep."""
+    monkeypatch.setattr(retention, "SWEEP_SECONDS", 0.01)
+
+    class Away(MemoryJournal):
+        calls = 0
+
+        async def expire(self, before, limit):
+            self.calls += 1
+            if self.calls < 3:
+                raise JournalUnavailable("no disk")
+            return await super().expire(before, limit)
+
+    journal = Away()
+    await fill(journal, 3)
+    task = asyncio.create_task(
+        Retention(journal, timedelta(days=1), now=lambda: datetime(2100, 1, 1, tzinfo=UTC)).run()
+    )
+    async with asyncio.timeout(5):
+        while any(kept.body for kept in deliveries(journal)):
+            await asyncio.sleep(0.01)
+    task.cancel()
+    assert journal.calls >= 3
+
+
+@pytest.mark.parametrize("writing", [WriterThread, WriterProcess])
+async def test_the_file_shrinks(tmp_path, writing):
+    """Empty pages go back to the file system, but for a tenth; webhooks go on meanwhile."""
+    path = tmp_path / "paymux.db"
+    journal = await SqliteJournal.open(path, writing=writing)
+    await fill(journal, 300, size=20_000)
+    await journal.close()
+    full = path.stat().st_size
+    journal = await SqliteJournal.open(path, writing=writing)
+    swept = Retention(journal, timedelta(days=1), now=lambda: NOON + timedelta(days=10_000))
+    await swept.sweep()
+    for number in range(40):
+        await put(journal, says("payment", f"more-{number}", "p1", status="succeeded", amount=1))
+        await journal.advance(0, 301 + number)
+        await swept.sweep()
+    await journal.close()
+    assert full > 6_000_000
+    assert path.stat().st_size < full / 3

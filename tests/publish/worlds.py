@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
@@ -13,6 +14,9 @@ from confluent_kafka.admin import AdminClient, NewPartitions, OffsetSpec
 from paymux.publish.kafka import KafkaPublisher, KafkaSettings
 from paymux.publish.memory import Fault, MemoryLog, MemoryPublisher
 from tests.outboxes import JOURNAL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class MemoryWorld:
@@ -95,11 +99,14 @@ class KafkaWorld:
         pass
 
 
-def read_committed(bootstrap_servers: str, topic: str, timeout: float = 20.0) -> list[tuple[int, bytes, bytes]]:
+def read_committed(
+    bootstrap_servers: str, topic: str, timeout: float = 20.0, *, security: Mapping[str, str] | None = None
+) -> list[tuple[int, bytes, bytes]]:
     """Everything that librdkafka's consumer sees with isolation.level=read_committed: (partition, key, value)."""
+    client = {"bootstrap.servers": bootstrap_servers, "log_level": 0, **(security or {})}
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **client,
             "group.id": f"outside-{uuid4().hex}",
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
@@ -109,7 +116,7 @@ def read_committed(bootstrap_servers: str, topic: str, timeout: float = 20.0) ->
     )
     try:
         partitions = consumer.list_topics(topic, timeout=timeout).topics[topic].partitions
-        _wait_for_markers(bootstrap_servers, [TopicPartition(topic, number) for number in partitions])
+        _wait_for_markers(client, [TopicPartition(topic, number) for number in partitions])
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         found, ended = [], set()
         while len(ended) < len(partitions):
@@ -127,11 +134,11 @@ def read_committed(bootstrap_servers: str, topic: str, timeout: float = 20.0) ->
         consumer.close()
 
 
-def _wait_for_markers(bootstrap_servers: str, partitions: list[TopicPartition], patience: float = 2.0) -> None:
+def _wait_for_markers(client: Mapping[str, object], partitions: list[TopicPartition], patience: float = 2.0) -> None:
     """A commit is answered before its markers lie in every partition. An open transaction leaves them out for good, so
     this waits for a moment only.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    admin = AdminClient(dict(client))
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         stable, written = (

@@ -70,8 +70,8 @@ async def test_real_broker_for_an_event_loop():
 
 
 SCRIPT = """
-from paymux.sandbox.brokers import RealBroker
-broker = RealBroker()
+from paymux.sandbox.brokers import SOON, RealBroker
+broker = RealBroker(java=SOON)
 broker.start()
 print(broker._process.pid, broker._home, flush=True)
 input()

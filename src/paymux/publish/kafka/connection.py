@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import errors
-from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.conn import AIOKafkaConnection, collect_hosts
+from aiokafka.protocol.metadata import MetadataRequest
 
 from paymux.errors import BrokerUnavailable, PublishError, RelayStopped, SettingsError
 from paymux.publish import Positions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
 CLOSE_SECONDS: Final = 1.0
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -83,7 +84,8 @@ class Security:
                 context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile, self.ssl_key_password or "")
             except OSError as problem:
                 raise SettingsError(
-                    f"[kafka] ssl_certfile {self.ssl_certfile} and its key cannot be used: {problem}."
+                    f"[kafka] ssl_certfile {self.ssl_certfile} cannot be used with its key (ssl_keyfile, "
+                    f"ssl_key_password): {problem}."
                 ) from None
         return context
 
@@ -140,35 +142,109 @@ class KafkaSettings:
         }
 
 
-_NOT_AUTHORIZED: Final = (
-    errors.TopicAuthorizationFailedError,
-    errors.GroupAuthorizationFailedError,
-    errors.ClusterAuthorizationFailedError,
-    errors.TransactionalIdAuthorizationFailed,
-    errors.SaslAuthenticationFailed,
-    errors.AuthenticationFailedError,
-    errors.UnsupportedSaslMechanismError,
-    errors.IllegalSaslStateError,
-    ssl.SSLCertVerificationError,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Meaning:
+    """What some errors say: `sentence` tells it with {doing} and {error}, and names what to put right."""
+
+    kinds: tuple[type[BaseException], ...]
+    sentence: str
+    reason: str = "not_authorized"
+    when: Callable[[Any], bool] = lambda _: True
+
+    def fits(self, error: BaseException) -> bool:
+        return isinstance(error, self.kinds) and self.when(error)
+
+    def told(self, doing: str, error: BaseException) -> PublishError:
+        kind = RelayStopped if self.reason == "record_refused" else BrokerUnavailable
+        return kind(self.sentence.format(doing=doing, error=_short(error)), reason=self.reason)
+
+
+# X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH
+_ANOTHER_HOST: Final = frozenset({62, 64})
+# How a broker says that our certificate is absent, or not to its taste: OpenSSL's names of TLS alerts.
+_CERTIFICATE_ALERTS: Final = frozenset(
+    {
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "SSLV3_ALERT_NO_CERTIFICATE",
+        "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+        "TLSV1_ALERT_ACCESS_DENIED",
+        "TLSV1_ALERT_UNKNOWN_CA",
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+    }
 )
-_FENCED: Final = (errors.ProducerFenced, errors.InvalidProducerEpoch)
-_REFUSED: Final = (
-    errors.MessageSizeTooLargeError,
-    errors.RecordListTooLargeError,
-    errors.InvalidTimestampError,
-    errors.PolicyViolationError,
+# The setting comes first: a log line may cut the end.
+_MEANINGS: Final = (
+    _Meaning(
+        kinds=(errors.SaslAuthenticationFailed, errors.AuthenticationFailedError),
+        sentence="[kafka] sasl_username, sasl_password or sasl_mechanism: the broker refuses these credentials while "
+        "{doing}: {error}.",
+    ),
+    _Meaning(
+        kinds=(errors.UnsupportedSaslMechanismError,),
+        sentence="[kafka] sasl_mechanism: this listener of the broker does not take it while {doing}: {error}.",
+    ),
+    _Meaning(
+        kinds=(errors.IllegalSaslStateError,),
+        sentence="[kafka] security_protocol: this listener of the broker takes no login while {doing}: {error}.",
+    ),
+    _Meaning(
+        kinds=(ssl.SSLCertVerificationError,),
+        when=lambda error: error.verify_code in _ANOTHER_HOST,
+        sentence="[kafka] bootstrap_servers must name the broker as its certificate does, while {doing}: {error}.",
+    ),
+    _Meaning(
+        kinds=(ssl.SSLCertVerificationError,),
+        sentence="[kafka] ssl_cafile must hold the authority of the broker's certificate, while {doing}: {error}.",
+    ),
+    _Meaning(
+        kinds=(ssl.SSLError,),
+        when=lambda error: error.reason in _CERTIFICATE_ALERTS,
+        sentence="[kafka] ssl_certfile: the broker refuses this client certificate, or that there is none, while "
+        "{doing}: {error}.",
+    ),
+    _Meaning(
+        kinds=(errors.TransactionalIdAuthorizationFailed,),
+        sentence="[kafka] transactional_id_prefix: this user needs DESCRIBE and WRITE on transactional ids that begin "
+        "with it and a dash, while {doing}: {error}.",
+    ),
+    _Meaning(
+        kinds=(
+            errors.TopicAuthorizationFailedError,
+            errors.GroupAuthorizationFailedError,
+            errors.ClusterAuthorizationFailedError,
+        ),
+        sentence="[kafka] events_topic, quarantine_topic or checkpoints_topic: this user lacks a right that "
+        "docs/kafka.md lists, while {doing}: {error}.",
+    ),
+    _Meaning(
+        kinds=(errors.ProducerFenced, errors.InvalidProducerEpoch),
+        reason="fenced",
+        sentence="Another relay has taken over this shard (same transactional_id_prefix and journal) while {doing}.",
+    ),
+    _Meaning(
+        kinds=(
+            errors.MessageSizeTooLargeError,
+            errors.RecordListTooLargeError,
+            errors.InvalidTimestampError,
+            errors.PolicyViolationError,
+        ),
+        reason="record_refused",
+        sentence="The broker refuses a record while {doing}: {error}.",
+    ),
+    _Meaning(
+        kinds=(errors.NodeNotReadyError,),
+        reason="broker_unavailable",
+        sentence="The broker's advertised.listeners must be reachable from here, and with TLS be the host in its "
+        "certificate, while {doing}: {error}.",
+    ),
 )
-_REASONS: Final[Mapping[str, tuple[type[BaseException], ...]]] = {
-    "not_authorized": _NOT_AUTHORIZED,
-    "fenced": _FENCED,
-    "record_refused": _REFUSED,
-}
-_SENTENCES: Final[Mapping[str, str]] = {
-    "not_authorized": "The broker refuses these credentials while {doing}: {error}. docs/kafka.md lists the rights.",
-    "fenced": "Another relay has taken over this shard (same transactional_id_prefix and journal) while {doing}.",
-    "record_refused": "The broker refuses a record while {doing}: {error}.",
-    "broker_unavailable": "Kafka failed while {doing}: {error}.",
-}
+_FAILED: Final = _Meaning(
+    kinds=(BaseException,), reason="broker_unavailable", sentence="Kafka failed while {doing}: {error}."
+)
 
 
 @asynccontextmanager
@@ -192,24 +268,28 @@ async def within(seconds: float, doing: str) -> AsyncIterator[None]:
 
 def as_publish_error(problem: BaseException, doing: str) -> PublishError:
     """What an error of aiokafka's, or the one that caused it, means for the relay."""
-    reason, error = _diagnose(problem)
-    detail = _SENTENCES[reason].format(doing=doing, error=_short(error))
-    kind = RelayStopped if reason == "record_refused" else BrokerUnavailable
-    return kind(detail, reason=reason)
+    meaning, error = _diagnose(problem)
+    return meaning.told(doing, error)
 
 
-def _diagnose(problem: BaseException) -> tuple[str, BaseException]:
+def _diagnose(problem: BaseException) -> tuple[_Meaning, BaseException]:
+    for cause in _causes(problem):
+        for meaning in _MEANINGS:
+            if meaning.fits(cause):
+                return meaning, cause
+    return _FAILED, problem
+
+
+def _causes(problem: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = problem
     while cause is not None:
-        for reason, kinds in _REASONS.items():
-            if isinstance(cause, kinds):
-                return reason, cause
+        yield cause
         cause = cause.__cause__
-    return "broker_unavailable", problem
 
 
 def _short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(".: ")[:300]
+    name, said = type(error).__name__, str(error)
+    return (said if name in said else f"{name}: {said}").rstrip(".: ")[:300]
 
 
 async def let_go(closing: Coroutine[Any, Any, object]) -> None:
@@ -227,19 +307,34 @@ async def let_go(closing: Coroutine[Any, Any, object]) -> None:
         task.exception()
 
 
-async def explain_unreachable(settings: KafkaSettings) -> BrokerUnavailable:
+async def explain_unreachable(settings: KafkaSettings) -> PublishError:
     """Why no broker could be used. aiokafka only logs it: a wrong password looks to its callers like a closed port."""
-    said: BaseException = errors.KafkaConnectionError("no broker")
-    security = settings.security.arguments()
-    for host, port, _ in collect_hosts(settings.bootstrap_servers):
-        timeout = int(settings.request_timeout * 1000)
-        try:
-            connection = await create_conn(host, port, request_timeout_ms=timeout, **security)
-        except Exception as problem:  # noqa: BLE001  # whatever it is, it is the explanation
-            said = problem
-        else:
-            connection.close()
-    reason, error = _diagnose(said)
-    if reason == "not_authorized":
-        return BrokerUnavailable(_SENTENCES[reason].format(doing="connecting", error=_short(error)), reason=reason)
-    return BrokerUnavailable(f"No Kafka broker can be reached at {settings.bootstrap_servers}: {_short(said)}.")
+    said = [await _refusal(settings, host, port) for host, port, _ in collect_hosts(settings.bootstrap_servers)]
+    problems = [problem for problem in said if problem is not None]
+    for problem in problems:
+        meaning, error = _diagnose(problem)
+        if meaning is not _FAILED:
+            return meaning.told("connecting", error)
+    last = problems[-1] if problems else errors.KafkaConnectionError("no broker")
+    hint = _CLOSED if any(isinstance(cause, _HANGING_UP) for cause in _causes(last)) else ""
+    return BrokerUnavailable(f"No Kafka broker can be reached at {settings.bootstrap_servers}{hint}: {_short(last)}.")
+
+
+async def _refusal(settings: KafkaSettings, host: str, port: int) -> Exception | None:
+    """What stands between us and the first answer that is worth something."""
+    timeout = int(settings.request_timeout * 1000)
+    connection = AIOKafkaConnection(host, port, request_timeout_ms=timeout, **settings.security.arguments())
+    try:
+        await connection.connect()
+        await connection.send(MetadataRequest([]))  # without a login, only this is refused
+    except Exception as problem:  # noqa: BLE001  # whatever it is, it is the explanation
+        return problem
+    finally:
+        closed = connection.close()
+        if connection._protocol is not None:  # noqa: SLF001  # it was opened; closing TLS takes an answer
+            await asyncio.wait([closed], timeout=CLOSE_SECONDS)
+    return None
+
+
+_HANGING_UP: Final = (EOFError, ConnectionResetError, ssl.SSLError)
+_CLOSED: Final = " (something hangs up there: is the port the listener that [kafka] security_protocol says?)"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaProducer, errors
 
-from paymux.errors import RelayStopped
+from paymux.errors import BrokerUnavailable, RelayStopped
 from paymux.publish import Positions
 from paymux.publish.kafka.connection import explain_unreachable, let_go, within
 from paymux.publish.kafka.positions import Position, encode, newest
@@ -115,7 +115,7 @@ class KafkaPublisher:
     async def _counts(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> dict[str, int]:
         """Each topic's partitions, as the metadata has them now. Raises RelayStopped if the events topic grew."""
         topics = {record.topic for record in records} | {self._settings.events_topic}
-        counts = {topic: len(await producer.partitions_for(topic)) for topic in topics}
+        counts = {topic: await _count(producer, topic) for topic in topics}
         now = counts[self._settings.events_topic]
         self._check_partitions(self._partitions, now)
         self._partitions = now
@@ -175,6 +175,18 @@ class _Batches:
     async def _hand_over(self, topic: str, number: int) -> None:
         batch = self._open.pop((topic, number))
         self._futures.append(await self._producer.send_batch(batch, topic, partition=number))
+
+
+async def _count(producer: AIOKafkaProducer, topic: str) -> int:
+    """A record goes to the topic that it was decided for, also once [kafka] names another."""
+    try:
+        return len(await producer.partitions_for(topic))
+    except errors.UnknownTopicOrPartitionError:
+        raise BrokerUnavailable(
+            f"Missing on Kafka: {topic}. Records wait that were decided for it, and they go nowhere else, whatever "
+            "[kafka] names now: create it again, with as many partitions as it had.",
+            reason="topic_missing",
+        ) from None
 
 
 async def _abandoned(producer: AIOKafkaProducer) -> None:

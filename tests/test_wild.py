@@ -231,7 +231,7 @@ def repeats_a_key(text):
     return any(found)
 
 
-@settings(max_examples=1500)
+@settings(max_examples=max(400, settings.default.max_examples))
 @given(objects(VALUES))
 def test_v50_the_cheap_check_agrees_with_the_slow_one(text):
     """Over texts with any blanks and escapes: refused exactly where some object repeats a key."""

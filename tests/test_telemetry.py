@@ -5,10 +5,16 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from paymux import telemetry
 from paymux.telemetry import BOUNDS, Histogram, Metrics, clean, configure, log_failure, logger
 from tests.logs import restored_logging
 
@@ -159,3 +165,90 @@ def test_a_histogram_counts_a_bound_into_its_own_bucket():
     for bound in BOUNDS:
         histogram.observe(bound)
     assert [count for _, count in histogram.buckets()] == [*range(1, len(BOUNDS) + 1), len(BOUNDS)]
+
+
+@pytest.fixture
+def pipe():
+    """A log's stream, and where it is read."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream, os.fdopen(reading, "rb") as lines:
+        yield stream, lines
+
+
+def test_lines_into_a_pipe_are_all_there_and_in_order(pipe):
+    """Whichever way a line takes, and however many there are; when `drain` returns they are written."""
+    stream, lines = pipe
+    deliveries = configure(stream=stream, form="json")
+    found = []
+    reader = threading.Thread(target=lambda: found.extend(json.loads(lines.readline()) for _ in range(6_000)))
+    reader.start()
+    for number in range(3_000):
+        deliveries.write({"number": 2 * number})
+        logger().info("x", number=2 * number + 1)
+    deliveries.drain(10)
+    reader.join(10)
+    assert [line["number"] for line in found] == list(range(6_000))
+    assert deliveries.errors == 0
+
+
+def test_a_reader_that_does_not_read_stops_nobody(pipe, monkeypatch):
+    """Lines wait for it up to a bound, the next ones are dropped and counted; once it reads, those that waited come."""
+    monkeypatch.setattr(telemetry, "MOST_WAITING", 500)
+    stream, lines = pipe
+    deliveries = configure(stream=stream, form="json")
+    began = time.monotonic()
+    for number in range(5_000):
+        deliveries.write({"number": number})
+    deliveries.drain(0.1)
+    assert time.monotonic() - began < 3
+    dropped = deliveries.errors
+    assert 1_000 < dropped <= 4_500
+    found = [json.loads(lines.readline())["number"] for _ in range(5_000 - dropped)]
+    assert found[:500] == list(range(500))
+    assert found == sorted(found)
+    deliveries.write({"number": "last"})
+    assert json.loads(lines.readline())["number"] == "last"
+
+
+def test_a_reader_that_went_away_is_counted(pipe):
+    """Each line that it did not get."""
+    stream, lines = pipe
+    deliveries = configure(stream=stream, form="json")
+    lines.close()
+    for number in range(10):
+        deliveries.write({"number": number})
+    deliveries.drain(5)
+    assert deliveries.errors == 10
+
+
+def test_a_pipe_that_somebody_made_non_blocking(pipe):
+    """It is a property of all who share it: lines wait for the reader nonetheless, and none is cut."""
+    stream, lines = pipe
+    os.set_blocking(stream.fileno(), False)
+    deliveries = configure(stream=stream, form="json")
+    for number in range(1_000):
+        deliveries.write({"number": number, "text": "x" * 200})
+    assert [json.loads(lines.readline())["number"] for _ in range(1_000)] == list(range(1_000))
+    assert deliveries.errors == 0
+
+
+ENDING = """
+from paymux.telemetry import configure
+log = configure(form="json")
+for number in range(2000):
+    log.write({"number": number})
+"""
+
+
+def test_a_process_that_ends_writes_its_last_lines():
+    """All of them, without being asked."""
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, timeout=60, check=True)
+    assert [json.loads(line)["number"] for line in done.stderr.splitlines()] == list(range(2000))
+
+
+def test_a_process_that_ends_does_not_wait_for_a_reader_for_ever(pipe):
+    """A second is enough for who reads."""
+    stream, _ = pipe
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", ENDING], stderr=stream, timeout=60, check=False)
+    assert (done.returncode, time.monotonic() - began < 20) == (0, True)

@@ -78,6 +78,12 @@ class JournalUnusable(JournalError):
     reason = "journal_unusable"
 
 
+class NotStored(PaymuxError):
+    """What was asked for is not in the journal; the message names what comes near."""
+
+    reason = "not_stored"
+
+
 class PublishError(PaymuxError):
     reason = "publish"
 

@@ -110,7 +110,7 @@ class RelayProcess(Progress):
             steady = time.monotonic() - began > STEADY_SECONDS
             self._pause = FIRST_PAUSE if steady else min(self._pause * 2, LONGEST_PAUSE)
             detail = f"{why}; it is started again in {self._pause:g} s."
-            self._enter(Phase.WAITING, "process_ended", detail)
+            self._enter(Phase.WAITING, reason="process_ended", detail=detail)
             await asyncio.sleep(self._pause)
 
     async def _live(self) -> int:

@@ -330,6 +330,7 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "paymux_bad_requests": ("Requests that are not HTTP as it should be", ()),
     "paymux_internal_errors": ("Errors that were not foreseen, by where", ("where",)),
     "paymux_published": ("Records published", ("shard",)),
+    "paymux_relay_failures": ("How often the relay had to start over or stopped, by reason", ("shard", "reason")),
     "paymux_worker_restarts": ("Workers that failed and were started again", ("worker",)),
     "paymux_log_errors": ("Log lines that could not be written", ()),
     "paymux_reloads": ("Reloads of the configuration, by outcome", ("outcome",)),

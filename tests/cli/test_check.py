@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from paymux.journal.changes import Rules
+from paymux.journal.sqlite import SqliteJournal
+from paymux.records import Topics
 from tests.cli.gateways import run
+from tests.journal.tiny import put, says
 
 SECRET = "whsec_canary_0123456789abcdefghijkl"
 CONFIG = """
@@ -126,6 +131,33 @@ def test_a_journal_without_a_folder_exits_2(room: Path, url):
     ended = run("check", cwd=room, **(ENVIRON | {"PAYMUX_JOURNAL__URL": url}))
     assert ended.returncode == 2
     assert "  journal.url: there is no folder " in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_journal_that_is_a_folder(room: Path, command):
+    """A sentence with a name that would do, from both commands, and nothing is left behind."""
+    (room / "state").mkdir()
+    ended = run(command, cwd=room, **(ENVIRON | {"PAYMUX_JOURNAL__URL": "sqlite:///./state"}))
+    assert ended.returncode == {"check": 2, "serve": 1}[command]
+    assert f"{room / 'state'} is a folder; name a file in it" in ended.stderr
+    assert f"{room / 'state' / 'paymux.db'}" in ended.stderr
+    assert not (room / "state.lock").exists()
+
+
+def test_records_for_a_topic_that_is_not_configured_any_more(room: Path):
+    """They go where they were decided to go, so that topic is told."""
+    asyncio.run(journal_with_an_event(room / "paymux.db", topic="payments.old"))
+    ended = run("check", cwd=room, **ENVIRON)
+    assert ended.returncode == 0
+    assert "were decided for topic payments.old, and go there" in ended.stdout
+    told = run("check", cwd=room, **(ENVIRON | {"PAYMUX_KAFKA__EVENTS_TOPIC": "payments.old"}))
+    assert "were decided for topic" not in told.stdout
+
+
+async def journal_with_an_event(path: Path, *, topic: str) -> None:
+    journal = await SqliteJournal.open(path, rules=Rules(topics=Topics(events=topic)))
+    await put(journal, says("payment", "e1", "p1", status="succeeded", amount=4999))
+    await journal.close()
 
 
 @pytest.mark.parametrize("what", ["folder", "file"])

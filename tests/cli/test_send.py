@@ -95,6 +95,16 @@ async def test_the_same_again(receiver):
     assert len(receiver.got) == 3
 
 
+@pytest.mark.parametrize("secret", ["", " "])
+@pytest.mark.parametrize("provider", ["stripe", "flexportal"])
+async def test_an_empty_secret(receiver, provider, secret):
+    """A mistake in a script, like a variable that is not set: nothing is signed with it, nothing is posted."""
+    result = await send(*common(receiver, provider), "--secret", secret)
+    assert result.exit_code == 2
+    assert "--secret is empty" in result.output
+    assert receiver.got == []
+
+
 async def test_a_file(receiver, tmp_path):
     """Its bytes go out as they stand."""
     file = tmp_path / "body"

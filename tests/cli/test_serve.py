@@ -329,15 +329,18 @@ COMMIT_THAT_NEVER_RETURNS = """
 from paymux.journal.sqlite.writer import Writer
 Writer.commit = lambda self, batch: time.sleep(3600)
 import paymux.wiring
-paymux.wiring.CLOSING_SECONDS = 0.5
+paymux.wiring.CLOSING_SECONDS = paymux.wiring.PATIENCE_SECONDS = 0.5
 """
 
 
 def test_a_commit_that_never_returns_does_not_keep_it_from_ending(room: Path):
     """A disk that does not answer: it ends in bounded time, not with exit code 0, and says what hung."""
-    with serving(
-        room, program=changed(COMMIT_THAT_NEVER_RETURNS), PAYMUX_JOURNAL__WRITER="thread", PAYMUX_RELAY__MODE="inline"
-    ) as served:
+    environ = {
+        "PAYMUX_JOURNAL__WRITER": "thread",
+        "PAYMUX_RELAY__MODE": "inline",
+        "PAYMUX_SERVER__SHUTDOWN_TIMEOUT": "0.3",
+    }
+    with serving(room, program=changed(COMMIT_THAT_NEVER_RETURNS), **environ) as served:
         host, port = served.ready["listen"].split(":")
         with socket.create_connection((host, int(port)), timeout=10) as sender:
             sender.sendall(request(BODY, stripe_signature=signature(BODY)))

@@ -180,10 +180,16 @@ def test_every_answer_has_its_row():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_has_its_row(name):
-    """Below the command's heading; none is left over."""
+    """Below the command's heading, those of its subcommands too; none is left over."""
     command = getattr(import_module(COMMANDS[name][0]), name)
+    commands = command.commands.values() if isinstance(command, click.Group) else [command]
     options = {
-        opt for one in command.params if isinstance(one, click.Option) for opt in one.opts if opt.startswith("--")
+        opt
+        for each in commands
+        for one in each.params
+        if isinstance(one, click.Option)
+        for opt in one.opts
+        if opt.startswith("--")
     }
     told = {
         word

@@ -21,6 +21,7 @@ import pytest
 from paymux.delivery import Proof
 from paymux.errors import JournalUnavailable
 from paymux.journal import group_commit
+from paymux.journal.memory import MemoryJournal
 from paymux.journal.sqlite import SqliteJournal
 from paymux.telemetry import configure
 from tests.http.world import BODY, PATH, SECRET, STRIPE, request, routes_of, running, signature
@@ -434,6 +435,17 @@ async def test_hints_have_a_quota_for_each_address():
     async with running(HINTED | {"hint_rate": 2}) as world:
         statuses = [(await world.post(HINT.encode(), "/webhooks/flexportal/acme")).status for _ in range(8)]
     assert statuses == [200] * 4 + [429] * 4
+
+
+async def test_hints_that_left_too_much_to_look_up_are_429():
+    """One about a new object is to come later; one about an object that waits already is taken."""
+    async with running(HINTED, journal=MemoryJournal(max_hints=1)) as world:
+        again = HINT.replace('"p1"', '"p2"')
+        sent = [await world.post(hint.encode(), "/webhooks/flexportal/acme") for hint in (HINT, again, HINT)]
+        metrics = world.metrics.render().decode()
+    assert [got.status for got in sent] == [200, 429, 200]
+    assert int(sent[1].headers["retry-after"]) == 30
+    assert 'paymux_rejections_total{provider="flexportal",reason="lookups_full"} 1.0' in metrics
 
 
 async def test_a_hint_beyond_64_kib_is_413():

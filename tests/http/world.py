@@ -120,7 +120,7 @@ async def running(
     unverified_rate: float = 1000.0,
     **limits: Any,
 ) -> AsyncIterator[World]:
-    metrics, journal = Metrics(), journal or MemoryJournal()
+    metrics, journal, deliveries = Metrics(), journal or MemoryJournal(), configure()
     asked: list[str] = []
 
     async def is_ready() -> bool:
@@ -130,7 +130,7 @@ async def running(
         routes=routes_of(*(accounts or (STRIPE,))),
         journal=journal,
         limits=Limits(body_timeout=body_timeout, unverified_rate=unverified_rate, **limits),
-        reports=Reports(journal=journal, metrics=metrics, deliveries=configure(), now=lambda: datetime.now(UTC)),
+        reports=Reports(journal=journal, metrics=metrics, deliveries=deliveries, now=lambda: datetime.now(UTC)),
         is_ready=is_ready,
         asked=lambda: asked.append("a lookup"),
     )
@@ -156,3 +156,4 @@ async def running(
         server.close()
         await listener.shutdown(0.1)
         await journal.close()
+        deliveries.drain()

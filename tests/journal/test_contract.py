@@ -748,12 +748,16 @@ async def test_many_deliveries_about_one_object(journal):
 
 
 async def test_the_same_hint_again_and_again(journal):
-    """Without an event key nothing is a duplicate: each asks."""
-    for _ in range(3):
-        (receipt,) = await put(journal, asks("p1"), proof=Proof.HINT)
-        assert receipt.result is Result.NEW
+    """Each asks, and only the first leaves a row of its own: a stranger must not fill the disk."""
+    first = batch(asks("p1"), proof=Proof.HINT)
+    found = [(await append(journal, first))[0].result]
+    found += [(await put(journal, asks("p1"), proof=Proof.HINT))[0].result for _ in range(2)]
+    assert found == [Result.NEW, Result.DUPLICATE, Result.DUPLICATE]
     (row,) = await lookups(journal)
-    assert (row.asked, row.proof) == (3, Proof.HINT)
+    assert (row.asked, row.proof, row.delivery_id) == (3, Proof.HINT, first.delivery.id)
+    assert len(deliveries(journal)) == 1
+    await put(journal, asks("p1", "p2"), proof=Proof.HINT)
+    assert len(deliveries(journal)) == 2
 
 
 async def test_an_answer_ends_its_lookup(journal):

@@ -5,6 +5,7 @@ Exit codes: 0 nothing is wrong; 1 it would run, but not as it should; 2 it would
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from dataclasses import dataclass, fields, is_dataclass
@@ -17,8 +18,10 @@ import orjson
 
 from paymux.cli.serve import config
 from paymux.delivery import Proof
-from paymux.errors import SettingsError
+from paymux.errors import JournalUnavailable, SettingsError
+from paymux.journal.sqlite.outbox import SqliteOutbox
 from paymux.providers import installed
+from paymux.relay import BATCH_ROWS
 from paymux.settings import load
 from paymux.settings.accounts import build_accounts
 from paymux.settings.models import is_loopback, split_address
@@ -74,7 +77,11 @@ def examine(settings: Settings) -> Findings:
     return Findings(
         accounts=tuple(map(_explained, ordered)),
         problems=(*_problems(settings), *(told for setup in ordered for told in _account_problems(setup))),
-        notes=(*_notes(settings), *(told for setup in ordered for told in _account_notes(setup))),
+        notes=(
+            *_notes(settings),
+            *_waiting_notes(settings),
+            *(told for setup in ordered for told in _account_notes(setup)),
+        ),
     )
 
 
@@ -123,6 +130,28 @@ def _notes(settings: Settings) -> Iterator[str]:
         yield "kafka.positions: with journal, a crash publishes some events twice; exactly once needs checkpoint"
     if settings.kafka.security_protocol == "PLAINTEXT":
         yield "kafka.security_protocol: PLAINTEXT, so records go over the wire in clear text"
+
+
+def _waiting_notes(settings: Settings) -> Iterator[str]:
+    """Of records that were decided for a topic which is not configured any more: the oldest are theirs."""
+    if settings.journal.path is None or not os.path.isfile(settings.journal.path):  # noqa: PTH113  # as above
+        return
+    topics = asyncio.run(_waiting_topics(Path(settings.journal.path)))
+    for topic in sorted(topics - {settings.kafka.events_topic, settings.kafka.quarantine_topic}):
+        yield (
+            f"kafka: records that may not be published yet were decided for topic {topic}, and go there: "
+            "it must exist until the relay is past them"
+        )
+
+
+async def _waiting_topics(path: Path) -> set[str]:
+    outbox = SqliteOutbox(path)
+    try:
+        return {row.record.topic for row in await outbox.read(0, await outbox.mark(0), BATCH_ROWS)}
+    except JournalUnavailable:  # `serve` says why
+        return set()
+    finally:
+        await outbox.close()
 
 
 def _account_notes(setup: AccountSetup) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from uuid_utils import uuid7
 
 from paymux.delivery import Delivery, Proof
-from paymux.errors import JournalUnavailable, Rejected
+from paymux.errors import JournalUnavailable, LookupsFull, Rejected
 from paymux.http import bodies
 from paymux.http.addresses import is_in, sender
 from paymux.http.answers import (
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from paymux.journal import Journal
     from paymux.statement import Item
 
+FULL_SECONDS: Final = 30.0  # some lookups of the account are answered by then
 OTHER: Final = "other"  # stands for every provider that is not configured
 
 _READS: Final = ("GET", "HEAD")
@@ -78,11 +79,12 @@ class _Refused(Exception):
 
 
 class _OverQuota(Exception):
-    """Proven, but more than the account may send. `seconds`: when one more would be taken."""
+    """Proven, or a hint, but more than the account may send. `seconds`: when one more may be taken."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, reason: str = "rate_limited") -> None:
         super().__init__()
         self.seconds = seconds
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +164,7 @@ class Webhooks:
             self._reports.counted(route.provider, refused.reason)
             return self._strange(route.provider, route.name, address, refused)
         except _OverQuota as over:
-            self._reports.counted(route.provider, "rate_limited")
+            self._reports.counted(route.provider, over.reason)
             return too_many(over.seconds)
 
     def _found(self, path: str) -> tuple[Route | None, str | None]:
@@ -203,6 +205,8 @@ class Webhooks:
         began = time.perf_counter()
         try:
             receipts = await self._journal.append(Entry(account=route.account, verified=verified, items=items))
+        except LookupsFull as full:
+            raise _OverQuota(FULL_SECONDS, full.reason) from None
         except JournalUnavailable:
             self._reports.unavailable(route.provider)
             return UNAVAILABLE

@@ -42,6 +42,8 @@ class Unit:
     def append(self, entry: Entry) -> tuple[Receipt, ...]:
         """Decide one delivery. One receipt for each item."""
         scope = (entry.account.provider.name, entry.account.name)
+        if self._only_repeats(scope, entry):
+            return tuple(self._repeated(entry, item) for item in entry.items)
         delivery = entry.verified.delivery
         sha256 = hashlib.sha256(delivery.body).digest()
         seen = [self._seen(scope, item) for item in entry.items]
@@ -268,6 +270,21 @@ class Unit:
 
     # --- lookups
 
+    def _only_repeats(self, scope: Scope, entry: Entry) -> bool:
+        """A hint about objects that wait to be asked for anyway: a row for each would let a stranger fill the disk."""
+        if entry.verified.proof is not Proof.HINT or not entry.items:
+            return False
+        return all(
+            isinstance(item.outcome, Lookup)
+            and all(self._overlay.lookup(scope, ref) is not None for ref in item.outcome.objects)
+            for item in entry.items
+        )
+
+    def _repeated(self, entry: Entry, item: Item) -> Receipt:
+        if isinstance(item.outcome, Lookup):
+            self._ask(entry, item, item.outcome)
+        return Receipt(result=Result.DUPLICATE, outcome="lookup")
+
     def _ask(self, entry: Entry, item: Item, lookup: Lookup) -> None:
         """One row for each object however many deliveries ask; a later one makes it due, unless it backs off."""
         scope = (entry.account.provider.name, entry.account.name)
@@ -325,7 +342,7 @@ def _differs(old: Seen, item: Item) -> bool:
 
 
 def _asked_again(old: LookupRow, entry: Entry, item: Item, lookup: Lookup) -> LookupRow:
-    """One more asker, by whom the row is known from now on; but not by a hint where it was asked for with proof."""
+    """One more asker, by whom the row is known from now on, unless that is a hint: it leaves nothing else."""
     times = [at for at in (item.occurred_at, old.occurred_at) if at is not None]
     row = replace(
         old,
@@ -334,7 +351,7 @@ def _asked_again(old: LookupRow, entry: Entry, item: Item, lookup: Lookup) -> Lo
         asked=old.asked + 1,
         rounds=0,
     )
-    if entry.verified.proof is Proof.HINT and old.proof is not Proof.HINT:
+    if entry.verified.proof is Proof.HINT:
         return row
     delivery = entry.verified.delivery
     return replace(

@@ -146,6 +146,8 @@ class RelayReports:
         self._last: tuple[Phase, str | None] | None = None
 
     def entered(self, state: RelayState) -> None:
+        if state.phase in _LEVELS:
+            self._metrics.count("paymux_relay_failures", str(state.shard), state.reason or "")
         now = (state.phase, state.reason)
         if now == self._last or state.phase is Phase.STARTING:
             return

@@ -48,6 +48,10 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
         ),
         (f"INSERT INTO items VALUES (NULL, {_slots(16)})", [_item(item) for item in changes.items]),
         (
+            "INSERT OR IGNORE INTO touched VALUES (?, ?)",
+            [(key, item.delivery) for item in changes.items for key in item.payment_keys],
+        ),
+        (
             "INSERT INTO payments VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET known = excluded.known",
             [(key, lifecycle.dump(known)) for key, known in changes.known.items()],
         ),
@@ -193,7 +197,7 @@ def outbox_row(shard: int, row: Any) -> OutboxRow:
             topic=topic,
             key=key,
             value=value,
-            headers=tuple((name.decode(), content) for name, content in _load_pairs(headers)),
+            headers=tuple((name.decode(), content) for name, content in header_pairs(headers)),
         ),
     )
 
@@ -208,7 +212,7 @@ def _dump_pairs(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
     return b"\n".join(name + b":" + value for name, value in pairs)
 
 
-def _load_pairs(stored: bytes) -> list[tuple[bytes, bytes]]:
+def header_pairs(stored: bytes) -> list[tuple[bytes, bytes]]:
     lines = stored.split(b"\n") if stored else []
     return [(name, value) for name, _, value in (line.partition(b":") for line in lines)]
 

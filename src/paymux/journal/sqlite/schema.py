@@ -32,6 +32,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         WHERE dedupe_key IS NOT NULL
         """,
         "CREATE INDEX items_delivery ON items (delivery)",
+        "CREATE INDEX items_quarantined ON items (delivery) WHERE outcome = 'quarantined'",
+        # Which deliveries spoke of a payment.
+        """
+        CREATE TABLE touched (key TEXT NOT NULL, delivery INTEGER NOT NULL, PRIMARY KEY (key, delivery)) WITHOUT ROWID
+        """,
         """
         CREATE TABLE payments (key TEXT PRIMARY KEY, known BLOB NOT NULL) WITHOUT ROWID
         """,
@@ -57,6 +62,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         )
         """,
         "CREATE INDEX lookups_due ON lookups (due_at)",
+        "CREATE INDEX lookups_account_due ON lookups (provider, account, due_at)",
         # One shard: seq is the row number, so that the newest row is always at the end of the file.
         """
         CREATE TABLE outbox (
@@ -64,6 +70,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             topic TEXT NOT NULL, key BLOB NOT NULL, headers BLOB NOT NULL, value BLOB NOT NULL
         )
         """,
+        "CREATE INDEX outbox_event ON outbox (event_id)",
+        "CREATE INDEX outbox_delivery ON outbox (delivery)",
         "CREATE TABLE marks (shard INTEGER PRIMARY KEY, seq INTEGER NOT NULL)",
         """
         CREATE TABLE rejections (

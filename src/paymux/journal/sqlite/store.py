@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 RING: Final = 1000
 
-# No migration: an older paymux keeps it up as well, so it may open the file again.
-_DUE_INDEX: Final = "CREATE INDEX IF NOT EXISTS lookups_account_due ON lookups (provider, account, due_at)"
-
 
 class _SqliteView:
     """Reads of what is committed. Nothing else writes while a batch is decided: the journal's lock is held.
@@ -246,7 +243,6 @@ def prepare(path: Path) -> None:
         for statements in MIGRATIONS[version:]:
             for statement in statements:
                 connection.execute(statement)
-        connection.execute(_DUE_INDEX)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('identity', ?)", (str(uuid4()),))

@@ -1,0 +1,118 @@
+"""What commands about stored deliveries share: the journal's file, times, and lines."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+import orjson
+
+from paymux.cli.offline import Unusable, received_at
+from paymux.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from paymux.journal.history import History, StoredDelivery, StoredItem
+
+T = TypeVar("T")
+
+_AGO: Final = re.compile(r"([0-9]{1,6})([smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+# The worst of a delivery's items names it.
+_WORST: Final = ("quarantined", "events", "lookup", "ignored")
+_COLOURS: Final = {"quarantined": "magenta", "events": "green", "lookup": "cyan", "ignored": "bright_black"}
+
+config = click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Default: paymux.toml."
+)
+journal = click.option(
+    "--journal",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A journal's file, instead of the configuration's.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="JSON, one line each.")
+
+
+def time(_ctx: click.Context, _parameter: click.Parameter, told: str | None) -> datetime | None:
+    """An option's callback: RFC 3339, unix seconds or a time ago."""
+    if told is None:
+        return None
+    ago = _AGO.fullmatch(told)
+    try:
+        return received_at(told) if ago is None else datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    except (Unusable, OverflowError):
+        raise click.BadParameter(
+            f"{told[:40]!r} is neither RFC 3339, unix seconds nor a time ago like 90m, 6h, 2d"
+        ) from None
+
+
+def ask(config: Path | None, file: Path | None, question: Callable[[History], Awaitable[T]]) -> T:
+    """Open the journal's file to read, ask, and let go of it. Works beside a running `serve`."""
+    return asyncio.run(_ask(file or journal_file(config), question))
+
+
+async def _ask(file: Path, question: Callable[[History], Awaitable[T]]) -> T:
+    from paymux.journal.sqlite.history import SqliteHistory
+
+    history = SqliteHistory(file)
+    try:
+        return await question(history)
+    finally:
+        await history.close()
+
+
+def journal_file(config: Path | None) -> Path:
+    """Raises SettingsError."""
+    from paymux.settings import load
+
+    path = load(config).journal.path
+    if path is None:
+        raise SettingsError("journal.url: memory:// keeps nothing that another process could read")
+    file = Path(path)
+    if not file.is_file():
+        raise SettingsError(f"journal.url: there is no file {file} yet; name another with --journal")
+    return file
+
+
+def dump(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z)
+
+
+def delivery_facts(delivery: StoredDelivery) -> dict[str, Any]:
+    return {key: value for key, value in asdict(delivery).items() if key != "row"} | {"outcome": outcome(delivery)}
+
+
+def outcome(delivery: StoredDelivery) -> str:
+    found = {item.outcome for item in delivery.items}
+    return next((word for word in _WORST if word in found), "ignored")
+
+
+def line(delivery: StoredDelivery) -> str:
+    """One delivery in one line."""
+    first = delivery.items[0] if delivery.items else None
+    more = f" (+{len(delivery.items) - 1})" if len(delivery.items) > 1 else ""
+    word = outcome(delivery)
+    columns = (
+        clock(delivery.received_at),
+        click.style(word.ljust(11), fg=_COLOURS[word]),
+        f"{delivery.provider}/{delivery.account}".ljust(20),
+        ((first.event_type if first else None) or "-").ljust(30) + more,
+        (first.event_key if first else None) or "-",
+        delivery.id,
+    )
+    return "  ".join(columns)
+
+
+def why(item: StoredItem) -> str:
+    """The reason in words, empty where there is none."""
+    return " ".join(word for word in (item.reason, item.path, item.detail) if word)
+
+
+def clock(at: datetime | None) -> str:
+    return "-" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]

@@ -1,0 +1,161 @@
+"""What is stored, to be read: for commands and the private API, beside the line and never in its way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from paymux.lifecycle import Known
+    from paymux.records import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredItem:
+    """One item of a delivery and what became of it; `payments` are the keys that it spoke of."""
+
+    position: int | None
+    event_key: str | None
+    event_type: str | None
+    occurred_at: datetime | None
+    livemode: bool | None
+    result: str
+    outcome: str
+    reason: str | None
+    path: str | None
+    detail: str | None
+    payments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDelivery:
+    """`row` counts deliveries in order of arrival. `size` is that of the body in bytes, None once it was let go of.
+    `secret` is the index of the account's secret that matched.
+    """
+
+    row: int
+    id: str
+    provider: str
+    account: str
+    received_at: datetime
+    attempts: int
+    via: str
+    proof: str
+    secret: int | None
+    sha256: str
+    size: int | None
+    items: tuple[StoredItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRequest:
+    """A delivery's request as it came, secrets aside."""
+
+    method: str
+    path: str
+    query: str
+    url: str | None
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRecord:
+    """A record of the outbox; `delivery` is the row that it comes from. `is_published`: the journal knows it to be on
+    Kafka; that may lag by a second.
+    """
+
+    seq: int
+    delivery: int | None
+    created_at: datetime
+    record: Record
+    is_published: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPayment:
+    """`links` are other ids that stand for the payment."""
+
+    key: str
+    known: Known
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineGroup:
+    """Quarantined items that are alike. `first` and `last` are times of receipt, `delivery` is the id of the newest."""
+
+    provider: str
+    account: str
+    event_type: str | None
+    reason: str | None
+    path: str | None
+    count: int
+    first: datetime
+    last: datetime
+    delivery: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """All that is given must fit. `payment` is a whole key, `since` and `until` bound the time of receipt."""
+
+    provider: str | None = None
+    account: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    event_type: str | None = None
+    payment: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Newest first. `next` is where the following page begins; None at the end. A page may be short where much had to
+    be passed over to fill it.
+    """
+
+    deliveries: tuple[StoredDelivery, ...]
+    next: int | None
+
+
+class History(Protocol):
+    """Every method raises JournalUnavailable."""
+
+    async def deliveries(self, sought: Sought, *, limit: int, before: int | None = None) -> Page:
+        """`before` is another page's `next`."""
+        ...
+
+    async def named(self, text: str, *, limit: int) -> Sequence[StoredDelivery]:
+        """Deliveries that have an id beginning with `text`: their own, an event key, an event id, a payment's id or
+        another name of it. Newest first.
+        """
+        ...
+
+    async def delivery(self, delivery_id: str) -> StoredDelivery | None: ...
+
+    async def request(self, delivery_id: str) -> StoredRequest | None:
+        """None where it is not there, or not any more."""
+        ...
+
+    async def records(self, deliveries: Sequence[int]) -> Sequence[StoredRecord]:
+        """What rows of deliveries published, in order."""
+        ...
+
+    async def payment(self, key: str) -> StoredPayment | None:
+        """By provider/account/id, where the id may be another name of the payment."""
+        ...
+
+    async def payments(self, prefix: str, *, limit: int) -> Sequence[str]:
+        """Keys that begin with `prefix`, or whose id does."""
+        ...
+
+    async def quarantine(self) -> Sequence[QuarantineGroup]:
+        """What is quarantined, the largest group first."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,333 @@
+"""The history over a read-only connection of its own, in a thread: however long a search takes, the line goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import orjson
+
+from paymux import lifecycle
+from paymux.errors import JournalUnavailable
+from paymux.journal.history import (
+    Page,
+    QuarantineGroup,
+    StoredDelivery,
+    StoredItem,
+    StoredPayment,
+    StoredRecord,
+    StoredRequest,
+)
+from paymux.journal.sqlite.outbox import open_to_read
+from paymux.journal.sqlite.rows import header_pairs, micro, moment, outbox_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from paymux.journal.history import Sought
+
+T = TypeVar("T")
+
+STEP: Final = 4096  # deliveries that a search passes over at once
+MOST_NAMED: Final = 10_000  # of one kind of id; a beginning that more have in common finds some of them
+MOST_STEPS: Final = 32  # of a page: what is rarer is found on the following ones
+
+_DELIVERY: Final = (
+    "row, id, provider, account, received_at, attempts, via, proof, secret, hex(sha256), "
+    "CASE WHEN body IS NULL THEN NULL ELSE length(body) END"
+)
+_ITEM: Final = (
+    "delivery, position, event_key, event_type, occurred_at, livemode, result, outcome, reason, path, detail, "
+    "payment_keys"
+)
+_RECORD: Final = "delivery, seq, event_id, created_at, topic, key, headers, value"
+# What is sought -> a condition on the items of a delivery.
+_CONDITIONS: Final = {
+    "provider": "provider = ?",
+    "account": "account = ?",
+    "outcome": "outcome = ?",
+    "reason": "reason = ?",
+    "event_type": "event_type = ?",
+}
+# Deliveries by the beginning of one of their ids; each account's keys have an index of their own.
+_NAMED: Final = (
+    "SELECT row FROM deliveries WHERE id >= :text AND id < :end",
+    "SELECT delivery FROM outbox WHERE event_id >= :text AND event_id < :end AND delivery IS NOT NULL",
+)
+_NAMED_IN_ACCOUNT: Final = (
+    """
+    SELECT delivery FROM items
+    WHERE provider = :provider AND account = :account AND dedupe_key >= :text AND dedupe_key < :end
+    """,
+    "SELECT delivery FROM touched WHERE key >= :key AND key < :key_end",
+    """
+    SELECT t.delivery FROM links AS l JOIN touched AS t ON t.key = l.provider || '/' || l.account || '/' || l.payment_id
+    WHERE l.provider = :provider AND l.account = :account AND l.alias >= :text AND l.alias < :end
+    """,
+)
+_ACCOUNTS: Final = """
+    WITH RECURSIVE accounts (provider, account) AS (
+        SELECT provider, account FROM (
+            SELECT provider, account FROM items WHERE dedupe_key IS NOT NULL
+            ORDER BY provider, account, dedupe_key LIMIT 1
+        )
+        UNION ALL
+        SELECT i.provider, i.account FROM accounts JOIN items AS i ON i.row = (
+            SELECT row FROM items
+            WHERE dedupe_key IS NOT NULL AND (provider, account) > (accounts.provider, accounts.account)
+            ORDER BY provider, account, dedupe_key LIMIT 1
+        )
+    )
+    SELECT provider, account FROM accounts
+"""
+_QUARANTINE: Final = """
+    SELECT g.provider, g.account, g.event_type, g.reason, g.path, g.count, first.received_at, last.received_at, last.id
+    FROM (
+        SELECT provider, account, event_type, reason, path, count(*) AS count, min(delivery) AS first,
+            max(delivery) AS last
+        FROM items INDEXED BY items_quarantined WHERE outcome = 'quarantined'
+        GROUP BY provider, account, event_type, reason, path
+    ) AS g JOIN deliveries AS first ON first.row = g.first JOIN deliveries AS last ON last.row = g.last
+    ORDER BY g.count DESC, g.last DESC
+"""
+
+
+class SqliteHistory:
+    """The History protocol."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
+
+    async def deliveries(self, sought: Sought, *, limit: int, before: int | None = None) -> Page:
+        return await self._do(lambda: self._page(sought, limit, before))
+
+    async def named(self, text: str, *, limit: int) -> Sequence[StoredDelivery]:
+        return await self._do(lambda: self._named(text, limit))
+
+    async def delivery(self, delivery_id: str) -> StoredDelivery | None:
+        found = await self._do(lambda: self._deliveries("id = ?", (delivery_id,)))
+        return found[0] if found else None
+
+    async def request(self, delivery_id: str) -> StoredRequest | None:
+        sql = "SELECT method, path, query, url, headers, body FROM deliveries WHERE id = ? AND body IS NOT NULL"
+        rows = await self._do(lambda: self._query(sql, (delivery_id,)))
+        if not rows:
+            return None
+        method, path, query, url, headers, body = rows[0]
+        return StoredRequest(
+            method=method, path=path, query=query, url=url, headers=tuple(header_pairs(headers)), body=body
+        )
+
+    async def records(self, deliveries: Sequence[int]) -> Sequence[StoredRecord]:
+        return await self._do(lambda: self._records(deliveries))
+
+    async def payment(self, key: str) -> StoredPayment | None:
+        return await self._do(lambda: self._payment(key))
+
+    async def payments(self, prefix: str, *, limit: int) -> Sequence[str]:
+        return await self._do(lambda: self._payments(prefix, limit))
+
+    async def quarantine(self) -> Sequence[QuarantineGroup]:
+        return [_group(row) for row in await self._do(lambda: self._query(_QUARANTINE))]
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._forget)
+        self._thread.shutdown(wait=True)
+
+    # --- in the thread
+
+    def _page(self, sought: Sought, limit: int, before: int | None) -> Page:
+        first, end = self._bounds(sought)
+        end = end if before is None else min(end, before)
+        rows: list[int] = []
+        for _ in range(MOST_STEPS):
+            if end <= first or len(rows) > limit:
+                break
+            start = max(first, end - STEP) if sought.payment is None else first
+            rows += self._within(sought, start, end, limit + 1 - len(rows))
+            end = start
+        shown, more = rows[:limit], rows[limit:]
+        following = shown[-1] if more else end if end > first else None
+        return Page(deliveries=tuple(self._by_rows(shown)), next=following)
+
+    def _within(self, sought: Sought, start: int, end: int, limit: int) -> list[int]:
+        """Rows from `start` up to `end`, newest first."""
+        given = [(_CONDITIONS[name], value) for name in _CONDITIONS if (value := getattr(sought, name)) is not None]
+        conditions = ["delivery >= ? AND delivery < ?", *(condition for condition, _ in given)]
+        arguments: list[Any] = [start, end, *(value for _, value in given)]
+        if sought.payment is not None:
+            conditions.append("delivery IN (SELECT delivery FROM touched WHERE key = ?)")
+            arguments.append(sought.payment)
+        sql = f"SELECT DISTINCT delivery FROM items WHERE {' AND '.join(conditions)} ORDER BY delivery DESC LIMIT ?"
+        return [row for (row,) in self._query(sql, (*arguments, limit))]
+
+    def _bounds(self, sought: Sought) -> tuple[int, int]:
+        """The first row that may be sought, and the one after the last."""
+        ((first, last),) = self._query("SELECT min(row), max(row) FROM deliveries")
+        if first is None:
+            return 0, 0
+        begin = first if sought.since is None else self._first_at(sought.since, first, last + 1)
+        end = last + 1 if sought.until is None else self._first_at(sought.until, first, last + 1)
+        return begin, end
+
+    def _first_at(self, at: datetime, low: int, high: int) -> int:
+        """The first row that was received at that time or later: rows are in order of arrival."""
+        while low < high:
+            middle = (low + high) // 2
+            ((received,),) = self._query("SELECT received_at FROM deliveries WHERE row = ?", (middle,))
+            low, high = (middle + 1, high) if received < micro(at) else (low, middle)
+        return low
+
+    def _named(self, text: str, limit: int) -> list[StoredDelivery]:
+        rows: set[int] = set()
+        for sql, names in self._ways(text, limit):
+            newest = f"SELECT * FROM ({sql} LIMIT {MOST_NAMED}) ORDER BY 1 DESC LIMIT :limit"
+            rows.update(row for (row,) in self._query(newest, names))
+        return self._by_rows(sorted(rows, reverse=True)[:limit])
+
+    def _ways(self, text: str, limit: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        names = {"text": text, "end": _after(text), "limit": limit}
+        for sql in _NAMED:
+            yield sql, names
+        for provider, account in self._query(_ACCOUNTS):
+            prefix = f"{provider}/{account}/"
+            key = text if text.startswith(prefix) else prefix + text
+            for sql in _NAMED_IN_ACCOUNT:
+                yield sql, names | {"provider": provider, "account": account, "key": key, "key_end": _after(key)}
+
+    def _by_rows(self, rows: Sequence[int]) -> list[StoredDelivery]:
+        """In the order of `rows`."""
+        found = {each.row: each for each in self._deliveries("row IN (SELECT value FROM json_each(?))", (_list(rows),))}
+        return [found[row] for row in rows]
+
+    def _deliveries(self, condition: str, arguments: tuple[Any, ...]) -> list[StoredDelivery]:
+        rows = self._query(f"SELECT {_DELIVERY} FROM deliveries WHERE {condition}", arguments)
+        items: dict[int, list[StoredItem]] = {row[0]: [] for row in rows}
+        sql = f"SELECT {_ITEM} FROM items WHERE delivery IN (SELECT value FROM json_each(?)) ORDER BY row"
+        for item in self._query(sql, (_list(list(items)),)):
+            items[item[0]].append(_item(item))
+        return [_delivery(row, tuple(items[row[0]])) for row in rows]
+
+    def _records(self, deliveries: Sequence[int]) -> list[StoredRecord]:
+        marks = self._query("SELECT seq FROM marks WHERE shard = 0")
+        mark = marks[0][0] if marks else 0
+        sql = f"SELECT {_RECORD} FROM outbox WHERE delivery IN (SELECT value FROM json_each(?)) ORDER BY seq"
+        return [_record(row, mark) for row in self._query(sql, (_list(deliveries),))]
+
+    def _payment(self, key: str) -> StoredPayment | None:
+        provider, account, name = [*key.split("/", 2), "", ""][:3]
+        links = "SELECT payment_id FROM links WHERE provider = ? AND account = ? AND alias = ?"
+        names = [name, *(row[0] for row in self._query(links, (provider, account, name)))]
+        for each in names:
+            rows = self._query("SELECT known FROM payments WHERE key = ?", (f"{provider}/{account}/{each}",))
+            if rows:
+                aliases = "SELECT alias FROM links WHERE provider = ? AND account = ? AND payment_id = ? ORDER BY alias"
+                return StoredPayment(
+                    key=f"{provider}/{account}/{each}",
+                    known=lifecycle.load(rows[0][0]),
+                    links=tuple(row[0] for row in self._query(aliases, (provider, account, each))),
+                )
+        return None
+
+    def _payments(self, prefix: str, limit: int) -> list[str]:
+        whole = [prefix, *(f"{provider}/{account}/{prefix}" for provider, account in self._query(_ACCOUNTS))]
+        sql = "SELECT key FROM payments WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+        found = [row[0] for each in whole for row in self._query(sql, (each, _after(each), limit))]
+        return found[:limit]
+
+    def _query(self, sql: str, arguments: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
+        if self._connection is None:
+            self._connection = open_to_read(self._path)
+        return self._connection.execute(sql, arguments).fetchall()
+
+    def _forget(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    async def _do(self, call: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        except sqlite3.Error as error:
+            raise JournalUnavailable(f"the journal {self._path} cannot be read: {error}") from error
+
+
+def _after(text: str) -> str:
+    """What follows everything that begins with `text`."""
+    return text + "\U0010ffff"
+
+
+def _list(values: Sequence[int]) -> str:
+    return orjson.dumps(list(values)).decode()
+
+
+def _at(value: int) -> datetime:
+    found = moment(value)
+    if found is None:  # Defensive: the column is not null
+        raise JournalUnavailable("a time is missing")
+    return found
+
+
+def _delivery(row: Any, items: tuple[StoredItem, ...]) -> StoredDelivery:
+    return StoredDelivery(
+        row=row[0],
+        id=row[1],
+        provider=row[2],
+        account=row[3],
+        received_at=_at(row[4]),
+        attempts=row[5],
+        via=row[6],
+        proof=row[7],
+        secret=row[8],
+        sha256=row[9].lower(),
+        size=row[10],
+        items=items,
+    )
+
+
+def _item(row: Any) -> StoredItem:
+    return StoredItem(
+        position=row[1],
+        event_key=row[2],
+        event_type=row[3],
+        occurred_at=moment(row[4]),
+        livemode=None if row[5] is None else bool(row[5]),
+        result=row[6],
+        outcome=row[7],
+        reason=row[8],
+        path=row[9],
+        detail=row[10],
+        payments=tuple(row[11].split("\n")) if row[11] else (),
+    )
+
+
+def _record(row: Any, mark: int) -> StoredRecord:
+    delivery, *rest = row
+    found = outbox_row(0, rest)
+    return StoredRecord(
+        seq=found.seq,
+        delivery=delivery,
+        created_at=found.created_at,
+        record=found.record,
+        is_published=found.seq <= mark,
+    )
+
+
+def _group(row: Any) -> QuarantineGroup:
+    return QuarantineGroup(
+        provider=row[0],
+        account=row[1],
+        event_type=row[2],
+        reason=row[3],
+        path=row[4],
+        count=row[5],
+        first=_at(row[6]),
+        last=_at(row[7]),
+        delivery=row[8],
+    )

@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 
 from paymux.http.addresses import is_in, sender
-from paymux.http.limits import Addresses, Bucket
+from paymux.http.limits import Addresses, Bucket, Room
 
 TRUSTED = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
 
@@ -87,3 +87,16 @@ def test_what_is_no_address_is_in_no_network():
     assert not is_in("", TRUSTED)
     assert not is_in("junk", TRUSTED)
     assert is_in("10.1.2.3", TRUSTED)
+
+
+def test_room_for_what_has_not_come_whole():
+    """So much in all, half of it for one address; what is given back is there again."""
+    room = Room(100)
+    assert room.take("192.0.2.1", 50)
+    assert not room.take("192.0.2.1", 1)
+    assert room.take("192.0.2.2", 30)
+    assert not room.take("192.0.2.3", 21)
+    assert room.take("192.0.2.3", 20)
+    room.give_back("192.0.2.1", 50)
+    assert room.take("192.0.2.2", 20)
+    assert not room.take("192.0.2.2", 1)

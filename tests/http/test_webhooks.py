@@ -20,6 +20,7 @@ import pytest
 
 from paymux.delivery import Proof
 from paymux.errors import JournalUnavailable
+from paymux.http import routes, webhooks
 from paymux.journal import group_commit
 from paymux.journal.memory import MemoryJournal
 from paymux.journal.sqlite import SqliteJournal
@@ -302,8 +303,9 @@ async def test_v63_too_many_bad_requests_from_one_address_are_429():
     assert 10 <= ring < 20
 
 
-async def test_verified_deliveries_over_the_accounts_limit_are_429():
+async def test_verified_deliveries_over_the_accounts_limit_are_429(monkeypatch):
     """They are not stored, and the provider is told when to come again."""
+    monkeypatch.setattr(webhooks, "LONGEST_PAUSE", 0.0)
     async with running(STRIPE | {"rate_limit": 2}) as world:
         answers = [await world.deliver() for _ in range(8)]
         assert world.kept == 1
@@ -430,8 +432,47 @@ async def test_many_hints_of_an_unknown_event_type_are_acknowledged_and_told_of_
     assert 'paymux_rejections_total{provider="flexportal",reason="hint_unknown_event"} 20.0' in metrics
 
 
-async def test_hints_have_a_quota_for_each_address():
+async def test_bodies_in_pieces_beyond_the_room_are_503(monkeypatch):
+    """Counted as such; one that comes whole needs no room, and what was taken is given back."""
+    monkeypatch.setattr(webhooks, "MOST_UNFINISHED", 20_000)
+    async with running() as world:
+        head = request(path=PATH, content_length="30000")
+        refused = await world.send(head, b"x" * 15_000, b"x" * 15_000, pause=0.05)
+        assert (refused.status, refused.headers["connection"]) == (503, "close")
+        assert (await world.deliver()).status == 200
+        small = request(BODY[:10], content_length=str(len(BODY)), stripe_signature=signature(BODY))
+        assert (await world.send(small, BODY[10:], pause=0.05)).status == 200
+        assert 'paymux_rejections_total{provider="stripe",reason="overloaded"} 1.0' in world.metrics.render().decode()
+
+
+async def test_what_is_over_the_limit_is_told_so_after_a_pause():
+    """A flood that waits for its answers slows down; after the pause there is room again."""
+    async with running(STRIPE | {"rate_limit": 2}) as world:
+        began = time.monotonic()
+        statuses = [(await world.deliver()).status for _ in range(6)]
+        took = time.monotonic() - began
+    assert statuses == [200] * 4 + [429, 200]
+    assert 0.3 < took < 3
+
+
+async def test_one_accounts_flood_leaves_the_others_their_turns(monkeypatch):
+    """So many of an account's deliveries are under way at once; another account's goes straight through."""
+    monkeypatch.setattr(routes, "ABREAST", 2)
+    async with running(STRIPE, STRIPE | {"name": "quiet"}) as world:
+        turns = world.webhooks.routes[PATH].turns
+        await turns.acquire()
+        await turns.acquire()
+        waiting = asyncio.create_task(world.deliver())
+        assert (await world.deliver(path=PATH.replace(STRIPE["name"], "quiet"))).status == 200
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        turns.release()
+        assert (await waiting).status == 200
+
+
+async def test_hints_have_a_quota_for_each_address(monkeypatch):
     """Anybody can send them, so nobody may send many."""
+    monkeypatch.setattr(webhooks, "LONGEST_PAUSE", 0.0)
     async with running(HINTED | {"hint_rate": 2}) as world:
         statuses = [(await world.post(HINT.encode(), "/webhooks/flexportal/acme")).status for _ in range(8)]
     assert statuses == [200] * 4 + [429] * 4

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LARGEST_LINE: Final = 8190
 MOST_HEADERS: Final = 100
+LARGEST_HEAD: Final = 65_536  # bytes of a request before its body
 LINGERING: Final = 2.0  # seconds that the rest of a refused request is read and dropped, so that its sender sees why
 
 SHARES: Final = 4  # one address may hold this part of all connections
@@ -84,12 +85,13 @@ class Listener(web.Server):
 
 
 class Connection(web.RequestHandler):
-    __slots__ = ("_listener", "_name")
+    __slots__ = ("_head", "_listener", "_name")
 
     def __init__(self, listener: Listener, **options: Any) -> None:
         super().__init__(listener, **options)
         self._listener = listener
         self._name: str | None = None
+        self._head = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._name = self._listener.let_in(_peer(transport))
@@ -100,6 +102,18 @@ class Connection(web.RequestHandler):
             transport.close()
             return
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """A head that goes on and on is held in memory before anybody is known to send it: not for long."""
+        if self._head > LARGEST_HEAD:
+            return
+        super().data_received(data)
+        waiter = self._waiter
+        self._head = self._head + len(data) if waiter is not None and not waiter.done() else 0
+        if self._head > LARGEST_HEAD and self.transport is not None:
+            self._listener.observe("bad_request")
+            self.transport.write(BAD_REQUEST.whole)
+            self._loop.call_later(LINGERING, self.force_close)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._name is not None:

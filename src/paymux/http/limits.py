@@ -1,9 +1,9 @@
-"""Token buckets: for strangers by address, for accounts by name."""
+"""Token buckets: for strangers by address, for accounts by name. And room for what has not come whole yet."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Final
 
 MOST_ADDRESSES: Final = 10_000
@@ -48,6 +48,31 @@ class Addresses:
         if len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
         return bucket.take(now)
+
+
+class Room:
+    """Bytes that unfinished bodies take in memory: at most `most` in all, half of it for one address."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: Counter[str] = Counter()
+        self._total = 0
+
+    def take(self, address: str, size: int) -> bool:
+        """Whether there was room."""
+        name = neighbourhood(address)
+        if self._total + size > self._most or self._taken[name] + size > self._most // 2:
+            return False
+        self._taken[name] += size
+        self._total += size
+        return True
+
+    def give_back(self, address: str, size: int) -> None:
+        name = neighbourhood(address)
+        self._total -= size
+        self._taken[name] -= size
+        if not self._taken[name]:
+            del self._taken[name]
 
 
 def neighbourhood(address: str) -> str:

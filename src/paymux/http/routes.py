@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "/webhooks/"
 # All senders of an account's hints together may send this many times what one of them may.
 HINT_SENDERS: Final = 10
+ABREAST: Final = 64
 
 Limit = TypeVar("Limit", Bucket, Addresses)
 
@@ -29,7 +31,9 @@ _NONE: Final[Mapping[str, Route]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """`quota` is the account's; `hints` is that of each address, where its deliveries prove nothing."""
+    """`quota` is the account's; `hints` is that of each address, where its deliveries prove nothing. `turns`: so many
+    of its deliveries are under way at once, so that one account's flood does not stand before all others.
+    """
 
     account: Account
     provider: str
@@ -42,6 +46,7 @@ class Route:
     allow_from: tuple[Network, ...]
     quota: Bucket | None
     hints: Addresses | None
+    turns: asyncio.Semaphore
 
 
 def routes(setups: Iterable[AccountSetup], before: Mapping[str, Route] = _NONE) -> dict[str, Route]:
@@ -63,13 +68,15 @@ def _route(setup: AccountSetup) -> Route:
         allow_from=setup.allow_from,
         quota=_quota(setup, time.monotonic()),
         hints=Addresses(settings.hint_rate) if setup.proof is Proof.HINT else None,
+        turns=asyncio.Semaphore(ABREAST),
     )
 
 
 def _going_on(route: Route, before: Route | None) -> Route:
     if before is None:
         return route
-    return replace(route, quota=_kept(before.quota, route.quota), hints=_kept(before.hints, route.hints))
+    quota, hints = _kept(before.quota, route.quota), _kept(before.hints, route.hints)
+    return replace(route, quota=quota, hints=hints, turns=before.turns)
 
 
 def _kept(before: Limit | None, now: Limit | None) -> Limit | None:

@@ -24,6 +24,7 @@ from paymux.http.answers import (
     HEALTHY,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    OVERLOADED,
     READ_ONLY,
     TIMED_OUT,
     TOO_LARGE,
@@ -33,7 +34,7 @@ from paymux.http.answers import (
     Reply,
     too_many,
 )
-from paymux.http.limits import Addresses
+from paymux.http.limits import Addresses, Room
 from paymux.http.reports import Taken
 from paymux.http.routes import PREFIX, Route
 from paymux.journal import Entry
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from paymux.statement import Item
 
 FULL_SECONDS: Final = 30.0  # some lookups of the account are answered by then
+LONGEST_PAUSE: Final = 1.0
+MOST_UNFINISHED: Final = 536_870_912  # bytes of bodies that have not come whole
 OTHER: Final = "other"  # stands for every provider that is not configured
 
 _READS: Final = ("GET", "HEAD")
@@ -63,6 +66,7 @@ _UNREAD: Final[Mapping[Answer, str]] = {
     BAD_REQUEST: "bad_request",
     ENCODED: "content_encoding",
     EXPECTATION_FAILED: "expectation",
+    OVERLOADED: "overloaded",
     TIMED_OUT: "body_timeout",
     TOO_LARGE: "too_large",
 }
@@ -121,6 +125,7 @@ class Webhooks:
         self._journal = journal
         self._limits = limits
         self._strangers = Addresses(limits.unverified_rate)
+        self._room = Room(MOST_UNFINISHED)
         self._reports = reports
         self._is_ready = is_ready
         self._asked = asked
@@ -159,12 +164,14 @@ class Webhooks:
         address = self._address(request)
         try:
             delivery = await self._read(request, route, query, token, address)
-            return await self._take(route, delivery, address)
+            async with route.turns:
+                return await self._take(route, delivery, address)
         except _Refused as refused:
             self._reports.counted(route.provider, refused.reason)
             return self._strange(route.provider, route.name, address, refused)
         except _OverQuota as over:
             self._reports.counted(route.provider, over.reason)
+            await asyncio.sleep(min(over.seconds, LONGEST_PAUSE))  # or a flood would come again at once
             return too_many(over.seconds)
 
     def _found(self, path: str) -> tuple[Route | None, str | None]:
@@ -180,7 +187,9 @@ class Webhooks:
     async def _read(self, request: BaseRequest, route: Route, query: str, token: str | None, address: str) -> Delivery:
         if route.allow_from and not is_in(address, route.allow_from):
             raise _Refused("address_not_allowed", UNAUTHORIZED)
-        body = await bodies.read(request, limit=route.max_body, seconds=self._limits.body_timeout)
+        body = await bodies.read(
+            request, limit=route.max_body, seconds=self._limits.body_timeout, room=self._room, address=address
+        )
         if isinstance(body, Answer):
             raise _Refused(_UNREAD[body], body)
         return Delivery(

@@ -69,6 +69,7 @@ _NAMED_IN_ACCOUNT: Final = (
     WHERE l.provider = :provider AND l.account = :account AND l.alias >= :text AND l.alias < :end
     """,
 )
+# From one account to the next by the index, never through all keys of one.
 _ACCOUNTS: Final = """
     WITH RECURSIVE accounts (provider, account) AS (
         SELECT provider, account FROM (
@@ -76,10 +77,16 @@ _ACCOUNTS: Final = """
             ORDER BY provider, account, dedupe_key LIMIT 1
         )
         UNION ALL
-        SELECT i.provider, i.account FROM accounts JOIN items AS i ON i.row = (
-            SELECT row FROM items
-            WHERE dedupe_key IS NOT NULL AND (provider, account) > (accounts.provider, accounts.account)
-            ORDER BY provider, account, dedupe_key LIMIT 1
+        SELECT i.provider, i.account FROM accounts JOIN items AS i ON i.row = coalesce(
+            (
+                SELECT row FROM items
+                WHERE dedupe_key IS NOT NULL AND provider = accounts.provider AND account > accounts.account
+                ORDER BY account, dedupe_key LIMIT 1
+            ),
+            (
+                SELECT row FROM items WHERE dedupe_key IS NOT NULL AND provider > accounts.provider
+                ORDER BY provider, account, dedupe_key LIMIT 1
+            )
         )
     )
     SELECT provider, account FROM accounts

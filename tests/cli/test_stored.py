@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from paymux.cli import main
 from paymux.delivery import Delivery
-from paymux.journal import Entry
+from paymux.journal import Entry, Rejection
 from paymux.journal.sqlite import SqliteJournal
 from paymux.provider import Account
 from paymux.providers import BY_NAME
@@ -55,6 +55,11 @@ async def fill(path):
         unknown = json.loads(samples.webhook("stripe", STORY[0]).body) | {"type": "payment_intent.teleported"}
         await take(opened, number, json.dumps(unknown | {"id": f"evt_{number}"}).encode())
     await opened.advance(0, 2)
+    for number, reason in enumerate(["too_old"] * 5 + ["body_timeout"]):
+        at, address = NOON + timedelta(seconds=number), f"192.0.2.{number}"
+        opened.reject(
+            Rejection(at=at, provider="stripe", account="acme", reason=reason, address=address, size=number, sha256="")
+        )
     await opened.close()
 
 
@@ -183,6 +188,18 @@ def test_quarantine_in_groups(journal):
     assert "payment_intent.teleported: unknown_event_type" in done.stdout
     (group,) = lines(paymux("quarantine", "list", "--journal", journal, "--json"))
     assert (group["count"], group["delivery"][-1]) == (2, "4")
+
+
+def test_rejections_in_groups(journal):
+    """How often, from where, and where to look first."""
+    done = paymux("rejections", "--journal", journal)
+    assert done.exit_code == 0
+    assert "5  stripe/acme           too_old" in done.stdout
+    assert "this machine's clock is ahead" in done.stdout
+    assert "and 2 more" in done.stdout
+    first, second = lines(paymux("rejections", "--journal", journal, "--json"))
+    assert (first["reason"], first["count"], len(first["addresses"])) == ("too_old", 5, 5)
+    assert (second["reason"], second["hint"], second["first"]) == ("body_timeout", None, second["last"])
 
 
 def test_without_a_journal(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from paymux.journal.memory_history import MemoryHistory
 from paymux.journal.sqlite import SqliteJournal
 from paymux.journal.sqlite import history as sqlite_history
 from paymux.journal.sqlite.history import SqliteHistory
+from tests.journal.test_sqlite import rejection
 from tests.journal.tiny import ACCOUNT, NOON, append, batch, put, says
 
 
@@ -192,3 +193,12 @@ async def test_a_body_that_was_let_go_of(both):
     (found,) = (await history.deliveries(Sought(), limit=1)).deliveries
     assert found.size is None
     assert await history.request(found.id) is None
+
+
+async def test_rejections(both):
+    """Newest first, once they went along with a commit."""
+    journal, history = both
+    for number in range(3):
+        journal.reject(rejection(number))
+    await put(journal, paid("e1", "p1"))
+    assert [each.size for each in await history.rejections(2)] == [2, 1]

@@ -31,6 +31,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "deliveries": ("paymux.cli.deliveries", "What came in, and why each became what it became."),
     "payments": ("paymux.cli.payments", "A payment's whole story in one view."),
     "quarantine": ("paymux.cli.quarantine", "What was proven and not understood, grouped."),
+    "rejections": ("paymux.cli.rejections", "What was not accepted, why, how often and from where."),
     "tail": ("paymux.cli.tail", "Follow the events topic."),
     "providers": ("paymux.cli.providers", "What is known of each provider."),
     "schemas": ("paymux.cli.schemas", "The published contracts: JSON Schema and AsyncAPI."),

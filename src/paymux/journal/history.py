@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from paymux.journal import Rejection
     from paymux.lifecycle import Known
     from paymux.records import Record
 
@@ -156,6 +157,10 @@ class History(Protocol):
 
     async def quarantine(self) -> Sequence[QuarantineGroup]:
         """What is quarantined, the largest group first."""
+        ...
+
+    async def rejections(self, limit: int) -> Sequence[Rejection]:
+        """Newest first, as of the last commit."""
         ...
 
     async def close(self) -> None: ...

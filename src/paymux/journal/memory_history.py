@@ -19,6 +19,7 @@ from paymux.journal.history import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from paymux.journal import Rejection
     from paymux.journal.changes import KeptItem
     from paymux.journal.history import Sought
     from paymux.journal.memory import MemoryJournal
@@ -102,6 +103,9 @@ class MemoryHistory:
                     name = (delivery.provider, delivery.account, item.event_type, item.reason, item.path)
                     groups[name] = _counted(groups.get(name), delivery, item)
         return sorted(groups.values(), key=lambda group: (-group.count, -group.last.timestamp()))
+
+    async def rejections(self, limit: int) -> Sequence[Rejection]:
+        return await self._journal.rejections(limit)
 
     async def close(self) -> None:
         """Nothing is held."""

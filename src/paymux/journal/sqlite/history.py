@@ -21,13 +21,14 @@ from paymux.journal.history import (
     StoredRequest,
 )
 from paymux.journal.sqlite.outbox import open_to_read
-from paymux.journal.sqlite.rows import header_pairs, micro, moment, outbox_row
+from paymux.journal.sqlite.rows import header_pairs, micro, moment, outbox_row, stored_rejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from paymux.journal import Rejection
     from paymux.journal.history import Sought
 
 T = TypeVar("T")
@@ -142,6 +143,10 @@ class SqliteHistory:
 
     async def quarantine(self) -> Sequence[QuarantineGroup]:
         return [_group(row) for row in await self._do(lambda: self._query(_QUARANTINE))]
+
+    async def rejections(self, limit: int) -> Sequence[Rejection]:
+        sql = "SELECT at, provider, account, reason, address, size, sha256 FROM rejections ORDER BY at DESC LIMIT ?"
+        return [stored_rejection(row) for row in await self._do(lambda: self._query(sql, (limit,)))]
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._forget)

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run run-kafka test check format schemas benchmarks clean
+.PHONY: run run-kafka test faults check format schemas benchmarks clean
 
 run: $(VENV)/.installed-dev        ## everything on a laptop: broker, journal, sample traffic, live view
 	$(BIN)/paymux dev $(ARGS)
@@ -12,17 +12,20 @@ run-kafka: $(VENV)/.installed-kafka ## the same on a real Apache Kafka that it s
 	$(BIN)/paymux dev --kafka $(ARGS)
 
 test: $(VENV)/.installed-test      ## every test, real Apache Kafka included
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+faults: $(VENV)/.installed-test    ## break everything, with a seed that is printed; ARGS="--long" for hours of it
+	$(BIN)/python -m faults $(ARGS)
 
 check: $(VENV)/.installed-test     ## format, lint, types, import contracts
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks faults
+	$(BIN)/ruff check src tests benchmarks faults
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-test
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks faults
+	$(BIN)/ruff check --fix src tests benchmarks faults
 
 schemas: $(VENV)/.installed-test   ## write schemas/ from canonical.py
 	$(BIN)/paymux schemas --write schemas

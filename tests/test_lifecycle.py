@@ -223,6 +223,13 @@ def test_a_status_that_is_left_and_entered_again():
     ]
 
 
+def test_a_microsecond_makes_a_status_newer_as_late_as_times_go():
+    """Times are compared exactly, also where a float would not tell them apart."""
+    last = datetime.max.replace(tzinfo=UTC)
+    before = replace(payment("processing"), at=last - timedelta(microseconds=1))
+    assert told(before, replace(payment("pending"), at=last))[-1] == ("payment.pending", "advanced")
+
+
 def test_a_status_repeated_later_counts_as_that_late():
     """What lies between the two times is stale."""
     assert told(payment("processing", 0), payment("processing", 9), payment("succeeded", 5))[-1] == (
@@ -409,6 +416,13 @@ def test_offline_facts_and_updates():
     ]
 
 
+def test_each_object_that_speaks_of_a_payment_counts_its_own_facts():
+    """What a second charge gave back is news although it is less; said again by the same charge it is not."""
+    back = {"ch_1": refunded(eur(5), full=False), "ch_2": refunded(eur(3), full=False)}
+    found = told(*(payment(None, 0, speaker=charge, facts=back[charge]) for charge in ("ch_1", "ch_2", "ch_1", "ch_2")))
+    assert [event_type for event_type, _ in found] == ["payment.partially_refunded"] * 2 + ["payment.updated"] * 2
+
+
 def test_every_fact_has_its_place_in_the_order():
     """No fact that a mapping can state is missing from the table of types."""
     names = {"attempt_failed", "overpaid", "partially_refunded", "refunded", "settled"}
@@ -439,6 +453,8 @@ AMOUNTS = [
     ([payment("pending", 0, amount=10), payment(None, 9, amount=7, speaker="ch_1")], 10),
     ([payment(None, 9, amount=7, speaker="ch_1")], 7),
     ([payment("pending", 0), payment("failed", 1)], None),
+    ([payment("pending", 0, amount=10), payment(None, 0, amount=7)], 10),
+    ([payment(None, 0, amount=7), payment("pending", 0, amount=10)], 10),
 ]
 
 
@@ -480,6 +496,7 @@ REFUNDS = [
     # statements, refunded, refund_state
     ([payment("succeeded", amount=100)], None, "none"),
     ([payment("succeeded", amount=100, back=0)], 0, "none"),
+    ([payment("succeeded", amount=100, back=1)], 1, "partial"),
     ([payment("succeeded", amount=100, back=40)], 40, "partial"),
     ([payment("succeeded", amount=100, back=100)], 100, "full"),
     ([payment("succeeded", amount=100, captured=60, back=60)], 60, "full"),
@@ -506,6 +523,8 @@ REFUNDS = [
     ([payment("succeeded", amount=100, back=100, refund_state="partial")], 100, "partial"),
     ([payment("succeeded", 0, refund_state="partial"), payment("succeeded", 1, refund_state="full")], None, "full"),
     ([payment("succeeded", 1, refund_state="full"), payment("succeeded", 0, refund_state="partial")], None, "full"),
+    ([payment("succeeded", 0, refund_state="full"), payment("succeeded", 1, refund_state="partial")], None, "partial"),
+    ([payment("succeeded", 1, refund_state="partial"), payment("succeeded", 0, refund_state="full")], None, "partial"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import sys
 from collections import defaultdict
@@ -19,7 +20,7 @@ from paymux.errors import BrokerUnavailable, JournalUnavailable, RelayStopped
 from paymux.publish import Positions
 from paymux.publish.kafka import KafkaPublisher, KafkaSettings
 from paymux.publish.memory import Fault, MemoryLog, MemoryPublisher
-from paymux.relay import INSTRUCTIONS, Phase, Relay, _Backoff
+from paymux.relay import INSTRUCTIONS, Lag, Phase, Relay, _Backoff
 from tests.outboxes import JOURNAL, STARTED, ListOutbox, event, rows
 from tests.publish.worlds import read_committed
 
@@ -268,6 +269,27 @@ async def test_installation_with_a_prefix_of_its_own():
     assert len(numbers(log)) == 5
 
 
+async def test_overtaken_while_it_reads_its_checkpoint():
+    """Another owner publishes in between: the first one is fenced and goes on later, and needs no operator."""
+    log, outbox = MemoryLog(), ListOutbox(rows(4))
+
+    class Overtaken(MemoryPublisher):
+        async def start(self):
+            found = await super().start()
+            await drain(relay_of(outbox, log))
+            return found
+
+    overtaken = [Overtaken(log, journal=JOURNAL, shard=0)]
+    relay = Relay(outbox, lambda: overtaken.pop() if overtaken else MemoryPublisher(log, journal=JOURNAL, shard=0))
+    async with running(relay):
+        while overtaken or relay.state.phase is not Phase.RUNNING:
+            assert relay.state.phase is not Phase.STOPPED, relay.state.detail
+            await asyncio.sleep(0.01)
+        outbox.append(rows(2, first=5))
+        await relay.drained()
+    assert numbers(log) == [1, 2, 3, 4, 5, 6]
+
+
 async def test_emptied_checkpoints():
     """A mark without any checkpoint stops the relay instead of publishing everything again."""
     log, outbox = MemoryLog(), ListOutbox(rows(10))
@@ -410,6 +432,320 @@ def test_backoff_of_the_fenced():
         delays.append(backoff.after("fenced"))
     assert delays[0] >= 0.5
     assert delays[-1] >= 7.5
+
+
+# How it waits
+
+
+@pytest.fixture
+def without_jitter(monkeypatch):
+    """Each wait as long as it may be."""
+    monkeypatch.setattr("paymux.relay.random.uniform", lambda _, most: most)
+
+
+def test_each_wait_is_twice_the_one_before(without_jitter):
+    """From 0.1 s to 2 s, and again from 0.1 s once something was published."""
+    backoff = _Backoff()
+    delays = [backoff.after("broker_unavailable") for _ in range(7)]
+    assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0])
+    backoff.published()
+    assert backoff.after(None) == pytest.approx(0.1)
+
+
+def test_each_wait_of_the_fenced_is_twice_the_one_before(without_jitter, monkeypatch):
+    """From 1 s to 15 s; publishing counts for nothing until a publisher has lived for more than a minute."""
+    now = 1000.0
+    monkeypatch.setattr("paymux.relay.time.monotonic", lambda: now)
+    backoff = _Backoff()
+    delays = []
+    for lived in (0, 30, 59, 1, 60, 0):
+        backoff.started()
+        now += lived
+        backoff.published()
+        delays.append(backoff.after("fenced"))
+    assert delays == [1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+    backoff.started()
+    now += 61
+    backoff.published()
+    assert [backoff.after("fenced"), backoff.after("fenced")] == [1.0, 2.0]
+
+
+def test_a_wait_is_between_half_and_whole(monkeypatch):
+    """Two owners must not take turns in step."""
+    asked = []
+    monkeypatch.setattr("paymux.relay.random.uniform", lambda *bounds: asked.append(bounds) or 1.0)
+    _Backoff().after("fenced")
+    assert asked == [(0.5, 1.0)]
+
+
+async def test_a_relay_that_was_fenced_waits_longer(without_jitter):
+    """A second before it tries again, where any other trouble takes a tenth."""
+    for reason, starts in (("fenced", 1), ("broker_unavailable", 2)):
+        watcher = Watcher()
+
+        def refuse(reason=reason):
+            raise BrokerUnavailable("not now", reason=reason)
+
+        async with running(Relay(ListOutbox(rows(1)), refuse, observer=watcher)):
+            await asyncio.sleep(0.25)
+        assert [state.phase for state in watcher.states].count(Phase.STARTING) == starts
+
+
+async def test_a_row_of_which_nobody_told_is_found_at_the_next_poll(monkeypatch):
+    """Another process may append it; an idle relay goes on with the same publisher."""
+    monkeypatch.setattr("paymux.relay.POLL_SECONDS", 0.02)
+    log, outbox, watcher = MemoryLog(), ListOutbox(rows(1)), Watcher()
+    async with running(relay_of(outbox, log, observer=watcher)) as relay, asyncio.timeout(5):
+        await relay.drained()
+        await asyncio.sleep(0.1)
+        outbox.rows.update({row.seq: row for row in rows(1, first=2)})
+        await relay.drained()
+    assert numbers(log) == [1, 2]
+    assert [state.phase for state in watcher.states] == [Phase.STARTING, Phase.RUNNING]
+
+
+async def test_each_transaction_is_told_with_its_shard_and_how_long_it_took():
+    """A metric needs both."""
+    told = []
+
+    class Timed(Watcher):
+        def published(self, **transaction) -> None:
+            told.append(transaction)
+
+    await drain(relay_of(ListOutbox(rows(3)), MemoryLog(), observer=Timed()))
+    [transaction] = told
+    assert 0 <= transaction.pop("seconds") < 5
+    assert transaction == {"shard": 0, "events": 3}
+
+
+@pytest.mark.parametrize(("room", "transactions"), [(0, [5, 1]), (1, [6])])
+async def test_a_batch_of_exactly_the_largest_size_goes_whole(monkeypatch, room, transactions):
+    """One byte more than there is room for waits for the next transaction."""
+    content = rows(6)
+    size = sum(len(row.record.value) + len(row.record.key) for row in content)
+    monkeypatch.setattr("paymux.relay.BATCH_BYTES", size - 1 + room)
+    watcher = Watcher()
+    await drain(relay_of(ListOutbox(content), MemoryLog(), observer=watcher))
+    assert watcher.transactions == transactions
+
+
+# Which shard
+
+
+class ThirdShard(ListOutbox):
+    """It knows shard 3 and no other."""
+
+    async def mark(self, shard):
+        assert shard == 3
+        return await super().mark(shard)
+
+    async def advance(self, shard, seq):
+        assert shard == 3
+        await super().advance(shard, seq)
+
+    async def end(self, shard):
+        assert shard == 3
+        return await super().end(shard)
+
+    async def read(self, shard, after, limit):
+        assert shard == 3
+        assert limit
+        return await super().read(shard, after, limit)
+
+    async def event_id(self, shard, seq):
+        assert shard == 3
+        return await super().event_id(shard, seq)
+
+    async def wait(self, shard, after, timeout):
+        assert shard == 3
+        await super().wait(shard, after, timeout)
+
+
+async def test_a_relay_asks_for_its_own_shard_only(monkeypatch):
+    """To publish, to wait, to find its place again, to measure its lag, and to accept another journal's checkpoint."""
+    monkeypatch.setattr("paymux.relay.POLL_SECONDS", 0.02)
+    log, watcher = MemoryLog(), Watcher()
+
+    def relay(outbox, **options):
+        made = lambda: MemoryPublisher(log, journal=outbox.identity, shard=3)  # noqa: E731
+        return Relay(outbox, made, shard=3, observer=watcher, **options)
+
+    outbox = ThirdShard(rows(3))
+    first = relay(outbox)
+    assert (first.state.shard, first.state.phase) == (3, Phase.STARTING)
+    assert (await first.lag()).events == 3
+    await drain(first)
+    outbox.append(rows(2, first=4))
+    async with running(relay(outbox)) as again, asyncio.timeout(5):
+        await again.drained()
+        await asyncio.sleep(0.1)
+    assert (await again.lag()).events == 0
+    copy = ThirdShard(rows(6), identity=OTHER_JOURNAL, mark=2)
+    await drain(relay(copy, accept_positions=[f"{JOURNAL}/3/5"]))
+    assert numbers(log) == [1, 2, 3, 4, 5, 6]
+    assert {state.shard for state in watcher.states} == {3}
+    assert Phase.WAITING not in {state.phase for state in watcher.states}
+
+
+# On the edge
+
+
+async def test_a_restart_with_nothing_new():
+    """A checkpoint at the very end of the journal fits it: nothing is published, and nothing stops."""
+    log, outbox = MemoryLog(), ListOutbox(rows(10))
+    await drain(relay_of(outbox, log))
+    relay = await drain(relay_of(outbox, log))
+    assert (relay.state.phase, relay.state.position) == (Phase.RUNNING, 10)
+    assert len(numbers(log)) == 10
+
+
+async def test_another_event_at_a_place_that_was_published():
+    """A mark beyond the checkpoint explains a row that is gone, not one that is another's."""
+    log = MemoryLog()
+    await drain(relay_of(ListOutbox(rows(10)), log))
+    others = [replace(row, record=event(row.seq, journal=OTHER_JOURNAL)) for row in rows(20)]
+    state = await stopped(relay_of(ListOutbox(others, mark=15), log))
+    assert state.reason == "journal_restored"
+
+
+async def test_a_row_that_is_gone_before_it_was_published():
+    """Nothing at the checkpoint's place, and a mark that never came so far: that is no pruning."""
+    log = MemoryLog()
+    await drain(relay_of(ListOutbox(rows(10)), log))
+    holed = ListOutbox([row for row in rows(20) if row.seq != 10], mark=5)
+    assert (await stopped(relay_of(holed, log))).reason == "journal_restored"
+
+
+async def test_every_publisher_is_let_go():
+    """Before the next one starts, and at the end: a producer that is left behind keeps its connections."""
+    log, outbox, living = MemoryLog(fault=Fault.START), ListOutbox(rows(3)), []
+
+    class Counted(MemoryPublisher):
+        async def start(self):
+            living.append(self)
+            return await super().start()
+
+        async def abandon(self):
+            living.remove(self)
+            await super().abandon()
+
+    def publisher():
+        assert living == []
+        return Counted(log, journal=JOURNAL, shard=0)
+
+    async with running(Relay(outbox, publisher)) as relay, asyncio.timeout(5):
+        await relay.drained()
+        assert len(living) == 1
+    assert living == []
+    assert numbers(log) == [1, 2, 3]
+
+
+# What it says
+
+
+async def test_a_state_says_since_when_and_while_starting_again_why():
+    """The clock of the moment it was entered; what went wrong stays shown until it runs."""
+    ticks = itertools.count()
+    watcher = Watcher()
+    log = MemoryLog(fault=Fault.START)
+    relay = relay_of(ListOutbox(rows(1)), log, observer=watcher, now=lambda: STARTED + timedelta(seconds=next(ticks)))
+    assert (relay.state.shard, relay.state.phase, relay.state.since) == (0, Phase.STARTING, STARTED)
+    await drain(relay)
+    trouble = ("broker_unavailable", watcher.states[1].detail)
+    assert trouble[1]
+    assert [(s.phase, s.reason, s.detail) for s in watcher.states] == [
+        (Phase.STARTING, None, None),
+        (Phase.WAITING, *trouble),
+        (Phase.STARTING, *trouble),
+        (Phase.RUNNING, None, None),
+    ]
+    assert [s.since for s in watcher.states] == [STARTED + timedelta(seconds=n) for n in range(1, 5)]
+
+
+async def test_an_error_without_a_message_is_named():
+    """A detail is never empty."""
+    watcher = Watcher()
+    await drain(relay_of(FailingOutbox(rows(1), ValueError()), MemoryLog(), observer=watcher))
+    assert watcher.states[2].detail == "ValueError()"
+
+
+ACCEPT = (
+    'If that is impossible, set [kafka] accept_positions = ["{claim}"] and restart: everything after {mark}, the '
+    "journal's own mark, is then published, and what of it is on Kafka already stands there twice, with the same ids."
+)
+REGROWN = [replace(row, record=event(row.seq, journal=OTHER_JOURNAL)) for row in rows(20)]
+STOPS = {
+    "ends too early": (
+        ListOutbox(rows(6), mark=5),
+        "journal_restored",
+        "Kafka has this journal's events up to 10, but it ends at 6: it was restored from a copy.",
+        5,
+    ),
+    "grew again": (
+        ListOutbox(REGROWN, mark=5),
+        "journal_restored",
+        f"Event 10 on Kafka is {event(10).event_id}, in the journal {REGROWN[9].record.event_id}: it was restored from a copy.",
+        5,
+    ),
+    "another journal": (
+        ListOutbox(rows(3), identity=OTHER_JOURNAL),
+        "journal_swapped",
+        f"The newest checkpoint on Kafka is journal {JOURNAL}'s; this is {OTHER_JOURNAL}.",
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize(("outbox", "reason", "fact", "mark"), STOPS.values(), ids=STOPS)
+async def test_a_stop_says_the_fact_what_to_do_and_what_else_would_work(outbox, reason, fact, mark):
+    """Three sentences, word for word: an operator decides by them."""
+    log = MemoryLog()
+    await drain(relay_of(ListOutbox(rows(10)), log))
+    state = await stopped(relay_of(outbox, log))
+    last = ACCEPT.format(claim=f"{JOURNAL}/0/10", mark=mark)
+    assert (state.reason, state.detail) == (reason, f"{fact} {INSTRUCTIONS[reason]} {last}")
+
+
+async def test_a_stop_without_a_checkpoint_says_how_far_the_journal_was():
+    """The claim is the journal's own."""
+    state = await stopped(relay_of(ListOutbox(rows(10), mark=4), MemoryLog()))
+    fact = "This journal has published up to 4, but the checkpoints topic has no checkpoint of it."
+    last = ACCEPT.format(claim=f"{JOURNAL}/0/4", mark=4)
+    assert state.detail == f"{fact} {INSTRUCTIONS['checkpoint_missing']} {last}"
+
+
+async def test_a_stop_that_leaves_no_choice_says_the_fact_and_what_to_do():
+    """Nothing to accept where rows are gone."""
+    log, outbox = MemoryLog(), ListOutbox(rows(3))
+    await drain(relay_of(outbox, log))
+    outbox.append(rows(2, first=5))
+    state = await stopped(relay_of(outbox, log))
+    assert state.detail == f"The journal has no row 4. {INSTRUCTIONS['rows_missing']}"
+
+
+async def test_a_stop_of_an_unknown_reason_says_the_fact_alone():
+    """A publisher may stop the relay for a reason that has no instructions."""
+
+    def refuse():
+        raise RelayStopped("Somebody said no.", reason="not_authorized")
+
+    assert (await stopped(Relay(ListOutbox(rows(1)), refuse))).detail == "Somebody said no."
+
+
+async def test_the_lag_is_counted_from_what_is_published():
+    """Not from a mark that lags; and no age is below zero, nor any where the rows are gone."""
+    outbox = ListOutbox(rows(10), lazy=True)
+    relay = await drain(relay_of(outbox, MemoryLog(), now=lambda: STARTED - timedelta(seconds=5)))
+    assert await relay.lag() == Lag(events=0, seconds=0.0)
+    outbox.append(rows(2, first=11))
+    assert await relay.lag() == Lag(events=2, seconds=0.0)
+
+    class Forgetful(ListOutbox):
+        async def end(self, shard):  # noqa: ARG002  # one shard
+            return 12
+
+    empty = relay_of(Forgetful([]), MemoryLog(), now=lambda: STARTED + timedelta(seconds=90))
+    assert await empty.lag() == Lag(events=12, seconds=0.0)
 
 
 # On Apache Kafka

@@ -194,7 +194,9 @@ class Relay(Progress):
             await asyncio.sleep(self._backoff.after(self.state.reason))
 
     async def _relay(self, publisher: Publisher) -> None:
-        position = self._move_to(await self._find_position(await publisher.start()))
+        # The mark first: an owner that overtakes us between the two moves it, and our checkpoint would seem to be gone.
+        mark = await self._outbox.mark(self._shard)
+        position = self._move_to(await self._find_position(mark, await publisher.start()))
         self._backoff.started()
         self._enter(Phase.RUNNING)
         rows: Sequence[OutboxRow] = ()
@@ -230,8 +232,7 @@ class Relay(Progress):
         self._backoff.published()
         self._observer.published(shard=self._shard, events=len(batch), seconds=time.perf_counter() - began)
 
-    async def _find_position(self, found: Checkpoint | None) -> int:
-        mark = await self._outbox.mark(self._shard)
+    async def _find_position(self, mark: int, found: Checkpoint | None) -> int:
         if self._positions is Positions.JOURNAL:
             return mark
         claim = _claim(found) if found else f"{self._outbox.identity}/{self._shard}/{mark}"

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from faults.gateways import ACCOUNT, ADMIN_TOKEN, SECRETS, Gateway, furnish, serving
+from faults.readers import read
+from faults.senders import Webhook
 
 from paymux.sandbox import samples
 from paymux.sandbox.fresh import Fresh
-from tests.acceptance.gateways import ACCOUNT, ADMIN_TOKEN, SECRETS, Gateway, furnish, serving
-from tests.acceptance.readers import read
-from tests.acceptance.senders import Webhook
 from tests.acceptance.test_five_providers import naming
 from tests.conftest import PASSWORDS
 

@@ -15,26 +15,27 @@ from uuid import UUID
 
 import jsonschema
 import pytest
+from faults.gateways import ACCOUNT, MODES, furnish, say, serving
+from faults.readers import read
+from faults.senders import Sender, Webhook, at_once
 
 from paymux.sandbox import samples
 from paymux.sandbox.fresh import Fresh
 from paymux.sandbox.stories import STORIES, Held, told
 from tests.acceptance import payloads
-from tests.acceptance.gateways import ACCOUNT, MODES, furnish, say, serving
 from tests.acceptance.readers import (
     assert_exactly_once_and_in_order,
     assert_headers_repeat_the_envelope,
     assert_placed_as_java_would,
     by_key,
-    read,
 )
-from tests.acceptance.senders import Sender, Webhook, at_once
 
 if TYPE_CHECKING:
+    from faults.readers import Read
+
     from paymux.sandbox.apis import Sandbox
     from paymux.sandbox.stories import Story
     from tests.acceptance.payloads import Told
-    from tests.acceptance.readers import Read
 
 pytestmark = pytest.mark.kafka
 

@@ -10,17 +10,18 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from faults.gateways import MODES, furnish, say, serving
+from faults.payments import payments
+from faults.senders import Sender, at_once
 
-from tests.acceptance.gateways import MODES, furnish, say, serving
-from tests.acceptance.senders import Sender, at_once
-from tests.acceptance.traffic import assert_all_came_out, assert_all_is_stored, payments
+from tests.acceptance.traffic import assert_all_came_out, assert_all_is_stored
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from tests.acceptance.gateways import Gateway
-    from tests.acceptance.senders import Webhook
+    from faults.gateways import Gateway
+    from faults.senders import Webhook
 
 pytestmark = pytest.mark.kafka
 

@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from faults.gateways import ACCOUNT, furnish, say, serving, until
+from faults.readers import read
+from faults.senders import Sender, Webhook, at_once
 
 from paymux.sandbox import samples
 from paymux.sandbox.apis import KEYS
 from paymux.sandbox.fresh import Fresh
-from tests.acceptance.gateways import ACCOUNT, furnish, say, serving, until
 from tests.acceptance.payloads import comparable, flexportal_payment, flowglad_payment
-from tests.acceptance.readers import assert_exactly_once_and_in_order, by_key, read
-from tests.acceptance.senders import Sender, Webhook, at_once
+from tests.acceptance.readers import assert_exactly_once_and_in_order, by_key
 from tests.acceptance.test_five_providers import naming
 
 if TYPE_CHECKING:

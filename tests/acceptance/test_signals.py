@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from faults.gateways import ACCOUNT, MODES, SECRETS, furnish, say, serving, until
+from faults.payments import payments
+from faults.senders import Sender, at_once
 
-from tests.acceptance.gateways import ACCOUNT, MODES, SECRETS, furnish, say, serving, until
-from tests.acceptance.senders import Sender, at_once
-from tests.acceptance.traffic import assert_all_came_out, assert_all_is_stored, payments
+from tests.acceptance.traffic import assert_all_came_out, assert_all_is_stored
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.acceptance.gateways import Gateway
-    from tests.acceptance.senders import Webhook
+    from faults.gateways import Gateway
+    from faults.senders import Webhook
 
 pytestmark = pytest.mark.kafka
 

@@ -1,62 +1,21 @@
-"""Traffic whose outcome is known before it is sent: payments that go through all their statuses, each event once."""
+"""What must have become of payments whose outcome was known before they were sent."""
 
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from paymux.sandbox import samples
-from paymux.sandbox.fresh import Fresh
-from tests.acceptance.gateways import ACCOUNT
-from tests.acceptance.readers import assert_exactly_once_and_in_order, by_key, read
-from tests.acceptance.senders import Webhook
+from faults.gateways import ACCOUNT
+from faults.payments import STORIES
+from faults.readers import read
+
+from tests.acceptance.readers import assert_exactly_once_and_in_order, by_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.acceptance.gateways import Gateway
-
-# Provider -> (sample, what it becomes), in the order of the story.
-STORIES = {
-    "stripe": (
-        ("payment_intent.created", "payment.pending"),
-        ("charge.succeeded", "payment.updated"),
-        ("payment_intent.succeeded", "payment.succeeded"),
-        ("charge.refunded", "payment.partially_refunded"),
-        ("refund.updated", "refund.succeeded"),
-        ("charge.dispute.created", "dispute.needs_response"),
-    ),
-    "flowlix": (
-        ("payment.succeeded", "payment.succeeded"),
-        ("refund.succeeded", "refund.succeeded"),
-        ("refund.failed", "refund.failed"),
-    ),
-    "flexprice": (
-        ("payment.pending", "payment.pending"),
-        ("payment.updated--processing", "payment.processing"),
-        ("payment.updated", "payment.succeeded"),
-        ("refund.created", "refund.pending"),
-        ("refund.failed", "refund.failed"),
-        ("payment.updated--refunded", "payment.refunded"),
-    ),
-}
-
-
-def payments(count: int, providers: Iterable[str] = tuple(STORIES)) -> list[list[Webhook]]:
-    """For each payment its webhooks, in order; providers take turns."""
-    names = list(providers)
-    return [_payment(names[index % len(names)]) for index in range(count)]
-
-
-def _payment(provider: str) -> list[Webhook]:
-    fresh, story, now = Fresh(), STORIES[provider], datetime.now(UTC)
-    bodies = {sample.label: sample.body for sample in samples.webhooks(provider)}
-    start = now - timedelta(seconds=len(story))
-    return [
-        Webhook(provider=provider, body=fresh.body(bodies[label], start + timedelta(seconds=index)))
-        for index, (label, _) in enumerate(story)
-    ]
+    from faults.gateways import Gateway
+    from faults.senders import Webhook
 
 
 async def assert_all_came_out(gateway: Gateway, work: list[list[Webhook]]) -> int:

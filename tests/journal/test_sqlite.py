@@ -127,12 +127,12 @@ def test_killed_at_a_named_call(path, call, where):
         check(path, keys)
 
 
-def strace(inject, *arguments):
+def strace(inject, *arguments, trace="fdatasync,pwrite64"):
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed: errors of the disk cannot be injected")
     done = subprocess.run(
         [
-            *("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,pwrite64", "-e", inject),
+            *("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={trace}", "-e", inject),
             *(sys.executable, *map(str, arguments)),
         ],
         cwd=ROOT,
@@ -829,6 +829,15 @@ MIGRATION = """
         print("migrated")
     asyncio.run(main())
 """
+
+
+def test_killed_when_its_first_pages_are_written(path):
+    """Before SQLite lets go of its rollback journal: the next start undoes it, and makes the file."""
+    opening = "import asyncio, pathlib, sys; from paymux.journal.sqlite import SqliteJournal; "
+    opening += "asyncio.run(SqliteJournal.open(pathlib.Path(sys.argv[1])))"
+    strace("inject=unlink:signal=SIGKILL:when=1", "-c", opening, path, trace="unlink")
+    assert path.with_name("paymux.db-journal").exists()
+    assert script(f"{opening}; print('opened')", path) == (0, "opened\n")
 
 
 async def test_killed_while_the_file_is_made(path):

@@ -263,10 +263,13 @@ def _create(path: Path) -> None:
 
 
 def _check_owner(path: Path) -> None:
-    """Read-only, since even choosing WAL would change a file that is not ours."""
+    """Read-only, since even choosing WAL would change a file that is not ours; but what a first start that was cut short
+    left half done can only be undone by one who may write.
+    """
     if not path.exists():
         return
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    mode = "rw" if path.with_name(f"{path.name}-journal").exists() else "ro"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
     try:
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         application = connection.execute("PRAGMA application_id").fetchone()[0]

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = "acme"
 MODES = ("inline", "process")
+SERVE = (sys.executable, "-m", "paymux", "serve")
 PATIENCE = 40.0
 POLL = 0.05
 SECRETS = {
@@ -79,6 +80,8 @@ class Gateway:
     servers: str
     name: str
     environ: dict[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = SERVE
+    journal: str = "paymux.db"
     process: asyncio.subprocess.Process | None = None
     up: asyncio.Event = field(default_factory=asyncio.Event)
     public: str = ""
@@ -99,6 +102,11 @@ class Gateway:
         return f"checkpoints-{self.name}"
 
     @property
+    def file(self) -> Path:
+        """The journal's."""
+        return self.room / self.journal
+
+    @property
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
@@ -113,10 +121,7 @@ class Gateway:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PAYMUX_")}
         with (self.room / "serve.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "paymux",
-                "serve",
+                *self.command,
                 cwd=self.room,
                 env=kept | self.environ,
                 stdin=subprocess.DEVNULL,
@@ -159,11 +164,14 @@ class Gateway:
 
     def lines(self) -> list[dict[str, Any]]:
         """Of its log, all processes' together; only what is new is read."""
+        if self.process is None:
+            return self.log
         with (self.room / "serve.log").open("rb") as log:
             log.seek(self.heard)
             for line in log:
                 if line.endswith(b"\n"):
-                    self.log.append(json.loads(line))
+                    with suppress(ValueError):  # a process that was killed in the middle of its line
+                        self.log.append(json.loads(line))
                     self.heard += len(line)
         return self.log
 
@@ -204,7 +212,7 @@ class Gateway:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """From the journal's file, read as any other program may."""
-        with closing(sqlite3.connect(f"file:{self.room / 'paymux.db'}?mode=ro", uri=True)) as journal:
+        with closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)) as journal:
             return journal.execute(query).fetchall()
 
 
@@ -214,10 +222,16 @@ def children(pid: int) -> list[int]:
     return [int(child) for child, parent, command in rows if int(parent) == pid and "defunct" not in command]
 
 
-async def until(condition: Callable[[], bool], why: Callable[[], str]) -> None:
+def state(pid: int) -> str:
+    """The first letter of what ps says of it: T stands still, Z has ended; empty: it is gone."""
+    said = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return said.stdout.strip()[:1]
+
+
+async def until(condition: Callable[[], bool], why: Callable[[], str], patience: float = PATIENCE) -> None:
     """For what can only be looked at."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             while not condition():
                 await asyncio.sleep(POLL)
     except TimeoutError:

@@ -1,0 +1,1 @@
+"""Faults made on purpose, and one checker that says what became of every delivery."""

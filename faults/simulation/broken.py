@@ -1,0 +1,160 @@
+"""Ports that break a promise, one each: a simulation that finds nothing wrong with them would be no evidence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from faults.simulation.broker import CHECKPOINTS, PARTITIONS, Place, SimulatedPublisher, within
+from faults.simulation.disk import Store
+from faults.simulation.world import Ports
+from paymux.errors import BrokerUnavailable
+from paymux.publish.partitions import partition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from paymux.delivery import ObjectRef
+    from paymux.journal import LookupRow
+    from paymux.journal.changes import Scope, Seen, View
+    from paymux.lifecycle import Known
+    from paymux.publish import Checkpoint
+    from paymux.records import Record
+
+
+def _by_place(records: Sequence[Record]) -> dict[Place, list[Record | Checkpoint]]:
+    batches: dict[Place, list[Record | Checkpoint]] = defaultdict(list)
+    for record in records:
+        batches[record.topic, partition(record.key, PARTITIONS)].append(record)
+    return batches
+
+
+class CheckpointAfterwards(SimulatedPublisher):
+    """A crash in between publishes the batch again."""
+
+    async def publish(self, records: Sequence[Record], checkpoint: Checkpoint) -> None:
+        async with within("publishing"):
+            await self.send(_by_place(records))
+            await self.ask(self.broker.end, self.name, self.epoch)
+            await self.ask(self.broker.append, CHECKPOINTS, [checkpoint])
+
+
+class CheckpointBefore(SimulatedPublisher):
+    """A crash in between loses the batch."""
+
+    async def publish(self, records: Sequence[Record], checkpoint: Checkpoint) -> None:
+        async with within("publishing"):
+            await self.ask(self.broker.append, CHECKPOINTS, [checkpoint])
+            await self.send(_by_place(records))
+            await self.ask(self.broker.end, self.name, self.epoch)
+
+
+class NoTransaction(SimulatedPublisher):
+    """Half a batch stays, and a zombie writes on."""
+
+    async def publish(self, records: Sequence[Record], checkpoint: Checkpoint) -> None:
+        async with within("publishing"):
+            for place, batch in _by_place(records).items():
+                await self.ask(self.broker.append, place, batch)
+            await self.ask(self.broker.append, CHECKPOINTS, [checkpoint])
+
+
+class CommitTakenForGranted(SimulatedPublisher):
+    """Whatever the broker says to the commit, or does not say."""
+
+    async def publish(self, records: Sequence[Record], checkpoint: Checkpoint) -> None:
+        async with within("publishing"):
+            await self.send({**_by_place(records), CHECKPOINTS: [checkpoint]})
+        with suppress(BrokerUnavailable):
+            async with within("committing"):
+                await self.ask(self.broker.end, self.name, self.epoch)
+
+
+class Reversed(SimulatedPublisher):
+    """A batch in another order than it was committed in."""
+
+    async def publish(self, records: Sequence[Record], checkpoint: Checkpoint) -> None:
+        await super().publish(records[::-1], checkpoint)
+
+
+class ReadsWhatIsOpen(SimulatedPublisher):
+    """A checkpoint counts although its transaction may be aborted yet."""
+
+    async def start(self) -> Checkpoint | None:
+        log = self.broker.logs[CHECKPOINTS]
+        newest = log[-1].record if log else None
+        await super().start()
+        return newest  # type: ignore[return-value]  # nothing else is there
+
+
+class _Forgetful:
+    """A view that never saw an event key before."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def seen(self, _scope: Scope, _dedupe_key: str) -> Seen | None:
+        return None
+
+    def known(self, key: str) -> Known | None:
+        return self._view.known(key)
+
+    def link(self, scope: Scope, alias: str) -> str | None:
+        return self._view.link(scope, alias)
+
+    def orphans(self, scope: Scope, alias: str) -> Iterable[str]:
+        return self._view.orphans(scope, alias)
+
+    def lookup(self, scope: Scope, ref: ObjectRef) -> LookupRow | None:
+        return self._view.lookup(scope, ref)
+
+
+class NoDedupe(Store):
+    @property
+    def view(self) -> View:
+        return _Forgetful(self.disk.tables)
+
+
+class AckBeforeCommit(Store):
+    """What is said to be durable is on its way."""
+
+    async def commit(self) -> None:
+        self._on_its_way = asyncio.ensure_future(super().commit())
+        self._on_its_way.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+class RowsDropped(Store):
+    """Now and then the first record of a batch is not written."""
+
+    async def commit(self) -> None:
+        if len(self._changes.outbox) > 1 and self.disk.chance.dice.random() < 0.2:
+            del self._changes.outbox[0]
+        await super().commit()
+
+
+class HalfACommit(Store):
+    """What fails was written in part: the records, but not under which keys they came."""
+
+    async def commit(self) -> None:
+        changes = self._changes
+        if self.disk.chance.dice.random() < 0.05:
+            self._changes = replace(changes, seen={}, known={})
+        await super().commit()
+
+
+BROKEN: Final[Mapping[str, Ports]] = {
+    "checkpoint after the transaction": Ports(publisher=CheckpointAfterwards),
+    "checkpoint before the transaction": Ports(publisher=CheckpointBefore),
+    "no transaction": Ports(publisher=NoTransaction),
+    "commit taken for granted": Ports(publisher=CommitTakenForGranted),
+    "reordered batch": Ports(publisher=Reversed),
+    "open checkpoints read": Ports(publisher=ReadsWhatIsOpen),
+    "nobody is fenced": Ports(fences=False),
+    "no dedupe": Ports(store=NoDedupe),
+    "ack before commit": Ports(store=AckBeforeCommit),
+    "rows dropped": Ports(store=RowsDropped),
+    "half a commit": Ports(store=HalfACommit),
+}

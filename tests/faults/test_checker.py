@@ -1,0 +1,167 @@
+"""The checker fails where a gateway breaks its promise, and only there: one that never fails would prove nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+from faults.checker import ASSERTIONS, check
+from faults.facts import Facts, consumed, read, read_disk, write
+from faults.gateways import furnish
+from faults.payments import payments
+from faults.recording import Recorder, consume
+from faults.senders import at_once
+
+from paymux import wiring
+from paymux.http import webhooks as line
+from paymux.journal import sqlite
+from paymux.journal.sqlite import SqliteJournal
+from paymux.journal.sqlite.store import SqliteStore
+from paymux.publish.memory import MemoryLog, MemoryPublisher
+from paymux.relay import Phase
+from paymux.sandbox.apis import Sandbox
+from paymux.settings import load
+from paymux.signatures import verify
+from paymux.telemetry import configure
+from paymux.wiring import parts
+from paymux.wiring.parts import kafka_settings
+from tests.faults import broken
+from tests.logs import restored_logging
+
+__all__ = ["restored_logging"]
+
+PAYMENTS = 12
+SETTLED = 1.0  # seconds without news
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """What is swapped, and the assertions that must fail then."""
+
+    name: str
+    fails: frozenset[str] = frozenset()
+    store: type[SqliteStore] = SqliteStore
+    journal: type[SqliteJournal] = SqliteJournal
+    publisher: type[Any] = MemoryPublisher
+    verify: Any = verify
+
+
+def breaking(name: str, *fails: str, **swapped: Any) -> Break:
+    return Break(name=name, fails=frozenset(fails), **swapped)
+
+
+ON_KAFKA = pytest.mark.kafka
+BREAKS = (
+    breaking("nothing"),
+    breaking("acks without storing", "acked_is_stored", journal=broken.AcksAndForgets),
+    breaking("acks before the commit", "acked_after_commit", journal=broken.AcksBeforeCommit),
+    breaking("skips dedupe", "published_once", store=broken.SkipsDedupe),
+    breaking("drops a row", "stored_is_published", store=broken.DropsRow),
+    breaking("drops a record", "stored_is_published", publisher=broken.DropsRecord),
+    breaking("reorders a batch", "in_commit_order", publisher=broken.Reorders),
+    breaking("rewrites bodies", "bytes_are_kept", store=broken.Rewrites),
+    breaking("believes everyone", "published_is_proven", verify=broken.believes_everyone),
+    breaking("nothing, interrupted", publisher=broken.Interrupted),
+    breaking("checkpoint outside of the transaction", "published_once", publisher=broken.CheckpointOutside),
+    breaking("no transaction", "published_once", publisher=broken.NoTransaction),
+)
+
+
+def test_each_assertion_has_a_gateway_that_breaks_it():
+    """All seven are proved to fail."""
+    assert {name for case in BREAKS for name in case.fails} == set(ASSERTIONS)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name.replace(" ", "_"), marks=ON_KAFKA if _real else ())
+        for case in BREAKS
+        for _real in [issubclass(case.publisher, broken.KafkaPublisher)]
+    ],
+)
+async def test_a_gateway_that(case: Break, tmp_path, monkeypatch, request):
+    """Breaks one promise: exactly the assertions about it fail; breaks none: none does."""
+    real = issubclass(case.publisher, broken.KafkaPublisher)
+    servers = request.getfixturevalue("kafka").bootstrap_servers if real else "127.0.0.1:1"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(line, "verify", case.verify)
+    world = World(case=case, gateway=furnish(tmp_path, servers, Sandbox(base="http://127.0.0.1:1"), mode="inline"))
+    monkeypatch.setattr(sqlite, "SqliteStore", case.store)
+    monkeypatch.setattr(parts, "SqliteJournal", case.journal)
+    async with world.serving(), aiohttp.ClientSession() as session:
+        sender = Recorder(gateway=world.gateway, session=session, look_every=1)
+        work = payments(PAYMENTS)
+        await at_once(4, work, sender)
+        for webhook in (webhooks[0] for webhooks in work):
+            await sender.deliver(webhook)  # the provider comes again
+        await sender.post(payments(1, ["stripe"])[0][0], "whsec_somebody-elses-secret")
+        await world.settled()
+        facts = Facts(
+            client=sender.log,
+            disk=read_disk(tmp_path / "paymux.db"),
+            consumer=await consume(world.gateway, servers) if real else world.consumed(),
+            looks=sender.looks,
+        )
+    violations = check(facts)
+    assert case.fails <= {violation.assertion for violation in violations}, list(map(str, violations))
+    assert bool(case.fails) == bool(violations), list(map(str, violations))
+    write(tmp_path / "logs", facts)
+    assert check(read(tmp_path / "logs")) == violations
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """A gateway in this process, with what the case swaps."""
+
+    case: Break
+    gateway: Any
+    made: Any = None
+    log: Any = None
+
+    def publisher(self):
+        journal = self.made.journal.identity
+        if self.log is not None:
+            return self.case.publisher(self.log, journal=journal, shard=0)
+        return self.case.publisher(kafka_settings(self.settings.kafka), journal=journal, shard=0)
+
+    @property
+    def settings(self):
+        return load(self.gateway.room / "paymux.toml", {})
+
+    @asynccontextmanager
+    async def serving(self):
+        if issubclass(self.case.publisher, MemoryPublisher):
+            self.log = MemoryLog(events_topic=self.gateway.events_topic)
+        else:
+            self.case.publisher.batches = 0
+        self.made = await wiring.Gateway.start(
+            self.settings, deliveries=configure(level="error"), publisher=self.publisher
+        )
+        self.gateway.public = f"http://{self.made.address}"
+        self.gateway.up.set()
+        try:
+            yield
+        finally:
+            await self.made.stop()
+
+    async def settled(self):
+        """Until the relay has caught up, or has not moved for a while: a broken one never does."""
+        await asyncio.gather(*getattr(self.made.journal, "late", ()))
+        relay, end, moved = self.made.relay, await self.made.journal.end(0), None
+        while relay.state.position != end and (relay.state.position, relay.state.phase) != (moved, Phase.RUNNING):
+            if relay.state.phase is Phase.STOPPED:
+                return
+            moved = relay.state.position
+            await asyncio.sleep(SETTLED)
+
+    def consumed(self):
+        return [
+            consumed(topic, number, offset, record.key, record.value)
+            for topic in (self.gateway.events_topic, self.gateway.quarantine_topic)
+            for offset, (number, record) in enumerate(self.log.committed(topic))
+        ]

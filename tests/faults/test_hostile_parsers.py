@@ -1,0 +1,424 @@
+"""Every parser and mapper under Hypothesis: whatever comes in, the documented kinds of answer come out.
+
+A hundred examples of each here (a fifth of that with a journal); 100,000 with
+`pytest --hypothesis-profile=long --timeout=0 tests/faults/test_hostile_parsers.py`.
+"""
+
+# ruff: noqa: PT017  # an error is one of two right answers here, and both are looked at
+
+from __future__ import annotations
+
+import asyncio
+import json
+from copy import deepcopy
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from paymux import money, times
+from paymux.canonical import EVENT, QuarantineEvent
+from paymux.delivery import REDACTED, Asked, Delivery, ObjectRef, Proof, Verified, Via
+from paymux.errors import Rejected, Untranslatable
+from paymux.http.addresses import is_in, sender
+from paymux.http.limits import neighbourhood
+from paymux.journal import Entry
+from paymux.journal.memory import MemoryJournal
+from paymux.provider import Account
+from paymux.providers import BY_NAME
+from paymux.records import offline_events
+from paymux.sandbox import samples
+from paymux.settings.models import split_address
+from paymux.signatures import confirmed, verify
+from paymux.statement import Ignored, Lookup, Quarantined, Stated
+from paymux.translate import translate
+from paymux.wild import Wild, parse_json
+from tests.http.test_limits import TRUSTED
+from tests.providers.signers import NOW, WAYS
+
+QUARANTINE = TypeAdapter(QuarantineEvent)
+hostile = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+slower = settings(hostile, max_examples=settings().max_examples // 5)
+
+# --- times
+
+INTEGERS = st.integers() | st.integers(-(2**64), 2**64) | st.integers(0, 300_000_000_000)
+TIME_PIECES = ["2026", "0000", "9999", "-", "02", "29", "30", "13", "T", "t", " ", "23", "60", ":", ".", "123456789", "Z", "z", "+14:00", "-00:00", "+99:99", "\u0661", "\n", "\x00", "W01", "001"]  # fmt: skip
+TIME_TEXTS = (
+    st.lists(st.sampled_from(TIME_PIECES), max_size=14).map("".join)
+    | st.from_regex(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d(\.\d{1,13})?([Zz]|[+-]\d\d:\d\d))?\s?")
+    | st.text(max_size=40)
+)
+
+
+@hostile
+@given(INTEGERS)
+def test_any_integer_as_a_time(value):
+    """A moment in UTC from 1970 to 9999, or ValueError."""
+    for read, unit in ((times.from_seconds, 1), (times.from_milliseconds, 1000)):
+        try:
+            found = read(value)
+        except ValueError:
+            assert not 0 <= value <= 253402300799 * unit
+        else:
+            assert found.tzinfo is UTC
+            assert round(found.timestamp() * unit) == value
+
+
+@hostile
+@given(TIME_TEXTS)
+def test_any_text_as_a_time(text):
+    """A moment in UTC, the same one when it is written out and read again; or ValueError."""
+    for read in (times.from_rfc3339, times.from_iso_date):
+        try:
+            found = read(text)
+        except ValueError:
+            continue
+        assert found.tzinfo is UTC
+        assert text.isascii()
+        assert read(found.isoformat()) == found
+
+
+# --- money
+
+CURRENCIES = st.sampled_from(
+    [*sorted(money.EXPONENTS), "eur", "Usd", "XXX", "EURO", "", "U\u017fD", "\u20ac"]
+) | st.text(max_size=4)
+REASONS_OF_MONEY = {"unknown_currency", "inexact_amount", "shape"}
+
+
+@hostile
+@given(value=INTEGERS, currency=CURRENCIES, decimals=st.none() | st.integers(0, 6))
+def test_any_minor_units(value, currency, decimals):
+    """Exactly the same amount in units of ISO 4217, however many the provider counts in; or a reason."""
+    exceptions = {} if decimals is None else {currency.upper(): decimals}
+    try:
+        found = money.from_minor(value, currency, exceptions)
+    except Untranslatable as error:
+        assert error.reason in REASONS_OF_MONEY
+        return
+    theirs = exceptions.get(found.currency, found.exponent)
+    assert found.minor * 10**theirs == value * 10**found.exponent
+    assert abs(found.minor) < 2**63
+    assert (found.currency, found.exponent) == (currency.upper(), money.EXPONENTS[found.currency])
+
+
+@hostile
+@given(
+    value=st.decimals(allow_nan=True, allow_infinity=True) | st.decimals(-(10**15), 10**15, places=4),
+    currency=CURRENCIES,
+)
+def test_any_major_units(value, currency):
+    """Exactly the same amount, within 64 bits; or a reason."""
+    try:
+        found = money.from_major(value, currency)
+    except Untranslatable as error:
+        assert error.reason in REASONS_OF_MONEY
+        return
+    assert Decimal(found.minor).scaleb(-found.exponent) == value
+    assert abs(found.minor) < 2**63
+
+
+# --- untrusted JSON
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+    | st.sampled_from(["2026-01-09T10:00:00Z", "12.50", "EUR", "id_1", "", "4242424242424242", "\u0000", "\ud7ff"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=12,
+)
+READERS = sorted(name for name in vars(Wild) if not name.startswith("_") and callable(getattr(Wild, name)))
+WITHOUT_KEY = {"digest", "untamed", "unknown", "at"}
+
+
+@hostile
+@given(
+    value=JSON, reader=st.sampled_from(sorted(set(READERS) - WITHOUT_KEY)), key=st.sampled_from(["k", "", "a/b", "~"])
+)
+def test_any_reader_on_any_value(value, reader, key):
+    """What was asked for, or Untranslatable with a documented reason, the place, and no quoted body."""
+    root = parse_json(json.dumps({key: value, "other": 1}).encode())
+    try:
+        getattr(root, reader)(key)
+    except Untranslatable as error:
+        assert error.reason == "shape"
+        assert error.path is not None
+        assert error.path.startswith("/")
+
+
+@hostile
+@given(st.data())
+def test_any_bytes_as_json(data):
+    """An object whose every value is what Python's exact reading says, or Untranslatable."""
+    body = data.draw(st.binary(max_size=40) | SAMPLES.flatmap(mangled))
+    try:
+        found = parse_json(body)
+    except Untranslatable as error:
+        assert error.reason in {"shape", "duplicate_key"}
+        return
+    assert found.value == json.loads(body.decode())
+
+
+SAMPLES = st.sampled_from([sample.body for name in BY_NAME for sample in samples.webhooks(name)])
+TOKENS = [b"{", b"}", b"[", b"]", b":", b",", b'"', b"\\", b"null", b"1", b"-", b"e9", b".5", b"\\u0022", b"\\ud800", b"\xff", b"\x00", b" ", b'"id":"x",']  # fmt: skip
+
+
+@st.composite
+def mangled(draw, body):
+    """A body cut, doubled and overwritten in up to four places."""
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(body)))
+        end = draw(st.integers(start, min(len(body), start + 40)))
+        body = body[:start] + draw(st.sampled_from([*TOKENS, b"", body[start:end] * 2])) + body[end:]
+    return body
+
+
+# --- headers and addresses
+
+NAMES = st.sampled_from(
+    [b"Authorization", b"AUTHORIZATION", b"x-api-key", b"Cookie", b"X-Own", b"x-own", b"Via"]
+) | st.binary(max_size=8)
+
+
+@hostile
+@given(headers=st.lists(st.tuples(NAMES, st.binary(max_size=30)), max_size=6), token=st.none() | st.text(max_size=8))
+def test_any_headers(headers, token):
+    """No value of a secret header, and no path token, is left in what may be stored; nothing else changes its place."""
+    delivery = Delivery(
+        id="d", provider="p", account="a", received_at=NOW, body=b"", headers=tuple(headers), path_token=token, query=token or ""
+    )  # fmt: skip
+    stored = delivery.redacted([b"x-own"])
+    assert [name for name, _ in stored.headers] == [name for name, _ in headers]
+    assert stored.path_token is None
+    for (name, value), (_, old) in zip(stored.headers, headers, strict=True):
+        if name.lower() in {b"authorization", b"x-api-key", b"cookie", b"x-own"}:
+            assert value == REDACTED
+        elif not token:
+            assert value == old
+    if token and token not in REDACTED.decode():
+        assert token not in stored.query
+
+
+ADDRESSES = (
+    st.ip_addresses().map(str)
+    | st.sampled_from(["", "::1%eth0", "1.2.3", "[::1]", "::ffff:10.0.0.1", "10.0.0.01"])
+    | st.text(max_size=12)
+)
+
+
+@hostile
+@given(
+    peer=ADDRESSES, forwarded=st.lists(ADDRESSES.map(lambda text: text.encode()) | st.binary(max_size=30), max_size=4)
+)
+def test_any_address(peer, forwarded):
+    """The peer, unless a trusted proxy says another; a name for the limits in any case."""
+    found = sender(peer, forwarded, TRUSTED)
+    assert found == peer or is_in(peer, TRUSTED)
+    assert neighbourhood(neighbourhood(found)) or not found
+
+
+@hostile
+@given(
+    st.text(max_size=30)
+    | st.lists(st.sampled_from(["[", "]", "::1", ":", "80", "65536", "127.0.0.1", " "]), max_size=6).map("".join)
+)
+def test_any_address_to_listen_on(text):
+    """Host and port, or ValueError."""
+    try:
+        host, port = split_address(text)
+    except ValueError:
+        return
+    assert host
+    assert 0 <= port <= 65535
+
+
+# --- signature headers
+
+every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.label)
+SIGNED_BODY = b'{"id":"evt_1","amount":4999}'
+
+
+@every_way
+@hostile
+@given(data=st.data())
+def test_signature_headers_of_any_shape(way, data):
+    """Pieces of genuine headers put together anew: Rejected, or the proof really stands in them."""
+    genuine = way.delivery(SIGNED_BODY).headers
+    names = st.sampled_from([name for name, _ in genuine])
+    pieces = st.sampled_from(
+        [piece for _, value in genuine for piece in _pieces(value)] + TOKENS + [b"v1=", b"v1,", b"t=", b"="]
+    )
+    values = st.lists(pieces, max_size=6).map(b"".join) | st.sampled_from([value for _, value in genuine])
+    headers = tuple(data.draw(st.lists(st.tuples(names, values), max_size=5)))
+    try:
+        verified = verify(way.sent(SIGNED_BODY, headers), way.account().checks)
+    except Rejected as error:
+        assert error.reason.startswith(("signature_", "static_secret_", "too_", "hint_"))
+        return
+    assert verified.proof is way.proof
+    if way.signature:
+        [proof] = [value for name, value in genuine if name.lower() == way.signature]
+        [given_] = [value for name, value in headers if name.lower() == way.signature]
+        assert all(piece in given_.lower() for piece in proof.lower().replace(b",", b" ").split() if len(piece) > 20)
+
+
+def _pieces(value):
+    return [
+        value,
+        value[: len(value) // 2],
+        value[len(value) // 2 :],
+        *value.split(b","),
+        *value.split(b"="),
+        value.upper(),
+        value.lower(),
+    ]
+
+
+# --- providers
+
+ONE_EACH = tuple({way.provider.name: way for way in WAYS}.values())
+WORDS = {
+    way.provider.name: sorted(
+        {word for table in way.provider.statuses.values() for word in table} | set(way.provider.events)
+    )
+    for way in ONE_EACH
+}
+REASONS = {
+    "shape", "duplicate_key", "unknown_event_type", "unknown_status", "unknown_currency", "inexact_amount", "wrong_mode",
+    "wrong_tenant", "answer_mismatch",
+}  # fmt: skip
+
+
+def places(value, here=()):
+    if here:
+        yield here
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(child, (*here, key))
+
+
+@st.composite
+def changed(draw, sample, words):
+    """A sample in which up to four values became others, moved, or went; always JSON."""
+    document = orjson.loads(sample.body)
+    for _ in range(draw(st.integers(1, 4))):
+        found = list(places(document))
+        if not found:
+            break
+        path = draw(st.sampled_from(found))
+        inner = document
+        for step in path[:-1]:
+            inner = inner[step]
+        match draw(st.sampled_from(["replace", "word", "remove", "swap", "double"])):
+            case "replace":
+                inner[path[-1]] = draw(JSON)
+            case "word":
+                inner[path[-1]] = draw(st.sampled_from(words))
+            case "remove":
+                del inner[path[-1]]
+            case "swap":
+                other = document
+                for step in draw(st.sampled_from(found)):
+                    other = other[step] if isinstance(other, dict | list) else other
+                inner[path[-1]] = deepcopy(other)
+            case "double":
+                inner[path[-1]] = [inner[path[-1]], inner[path[-1]]]
+    return json.dumps(document).encode()
+
+
+def understood(account, verified):
+    """The items, the same twice; each with a documented outcome, and events that keep the contract."""
+    items = translate(account, verified)
+    assert items == translate(account, verified)
+    for item in items:
+        assert isinstance(item.outcome, Stated | Lookup | Ignored | Quarantined)
+        if isinstance(item.outcome, Quarantined):
+            assert item.outcome.reason in REASONS, item.outcome
+        if isinstance(item.outcome, Stated):
+            for event in offline_events(account, verified, item):
+                EVENT.validate_json(event, strict=True)
+    return items
+
+
+every_provider = pytest.mark.parametrize("way", ONE_EACH, ids=lambda way: way.provider.name)
+
+
+def drawn(data, way, shelf):
+    sample = data.draw(st.sampled_from(shelf(way.provider.name)))
+    changes = changed(sample, WORDS[way.provider.name])
+    return sample, data.draw(changes if data.draw(st.integers(0, 4)) else mangled(sample.body))
+
+
+@every_provider
+@hostile
+@given(data=st.data())
+def test_any_webhook(way, data):
+    """A changed sample is understood or quarantined; no bug of ours, no event outside the contract."""
+    _, body = drawn(data, way, samples.webhooks)
+    for proof in {way.proof, Proof.SIGNATURE}:
+        understood(way.account(), Verified(way.sent(body, ()), proof))
+
+
+@every_provider
+@hostile
+@given(data=st.data())
+def test_any_answer(way, data):
+    """So is a changed answer of the provider's API."""
+    sample, body = drawn(data, way, samples.answers)
+    endpoint = way.provider.api.objects.get(sample.name)
+    ref = ObjectRef(object="payments", id="")
+    if endpoint is not None:
+        found = orjson.loads(sample.body)
+        for key in endpoint.unwrap:
+            found = found[key]
+        ref = ObjectRef(object=sample.name, id=found[endpoint.id_key])
+    sent = replace(way.sent(body, ()), via=Via.LOOKUP, asked=Asked(ref=ref, occurred_at=NOW))
+    understood(way.account(), confirmed(sent))
+
+
+@every_provider
+@slower
+@given(data=st.data())
+def test_any_webhooks_in_a_journal(way, data):
+    """Genuine and changed deliveries of the same payments, one after the other: each is appended, and every record that
+    it leaves for Kafka keeps the contract.
+    """
+    bodies = [
+        data.draw(st.sampled_from(samples.webhooks(way.provider.name))).body
+        if data.draw(st.booleans())
+        else drawn(data, way, samples.webhooks)[1]
+        for _ in range(data.draw(st.integers(1, 6)))
+    ]
+    asyncio.run(_appended(replace_proof(way), way, bodies))
+
+
+def replace_proof(way):
+    """An account of the provider's whose deliveries are proven: a hint's would only ask."""
+    return Account(provider=way.provider, name="acme", options=way.account().options)
+
+
+async def _appended(account, way, bodies):
+    journal = MemoryJournal(now=lambda: datetime(2026, 1, 9, 10, 0, 9, tzinfo=UTC))
+    try:
+        for number, body in enumerate(bodies):
+            sent = replace(way.sent(body, ()), id=f"0190b2a6-0000-7000-8000-{number:012d}")
+            verified = Verified(sent, Proof.SIGNATURE)
+            items = translate(account, verified)
+            receipts = await journal.append(Entry(account=account, verified=verified, items=items))
+            assert len(receipts) == len(items)
+        for row in await journal.read(0, 0, 1000):
+            if row.record.topic.startswith("payments.events"):
+                EVENT.validate_json(row.record.value, strict=True)
+            else:
+                QUARANTINE.validate_json(row.record.value, strict=True)
+    finally:
+        await journal.close()

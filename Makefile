@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run run-kafka test faults check format schemas benchmarks clean
+.PHONY: run run-kafka test faults mutation check format schemas benchmarks clean
 
 run: $(VENV)/.installed-dev        ## everything on a laptop: broker, journal, sample traffic, live view
 	$(BIN)/paymux dev $(ARGS)
@@ -16,6 +16,10 @@ test: $(VENV)/.installed-test      ## every test, real Apache Kafka included
 
 faults: $(VENV)/.installed-test    ## break everything, with a seed that is printed; ARGS="--long" for hours of it
 	$(BIN)/python -m faults $(ARGS)
+
+mutation: $(VENV)/.installed-test $(VENV)/.installed-mutation ## do the tests notice a change? ARGS="paymux.relay.*" for one module
+	$(BIN)/python -m mutmut run $(ARGS)
+	$(BIN)/python -m mutmut results
 
 check: $(VENV)/.installed-test     ## format, lint, types, import contracts
 	$(BIN)/ruff format --check src tests benchmarks faults
@@ -41,4 +45,4 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

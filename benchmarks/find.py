@@ -51,7 +51,7 @@ _COPIES: Final = (
         FROM items WHERE delivery = :source
     """,
     """
-    INSERT INTO outbox SELECT :row, :row, :event_id, :at, topic, CAST(:key AS BLOB), headers, value
+    INSERT INTO outbox SELECT :row, :row, chain, :event_id, :at, topic, CAST(:key AS BLOB), headers, value
         FROM outbox WHERE delivery = :source
     """,
 )

@@ -136,7 +136,9 @@ async def publish(stored: Sequence[OutboxRow], identity: str, bootstrap: str, ba
     for first in range(0, len(stored), batch):
         rows = stored[first : first + batch]
         turn = time.perf_counter()
-        checkpoint = Checkpoint(journal=identity, shard=0, seq=rows[-1].seq, event_id=rows[-1].record.event_id)
+        checkpoint = Checkpoint(
+            journal=identity, shard=0, seq=rows[-1].seq, event_id=rows[-1].record.event_id, chain=rows[-1].chain
+        )
         await publisher.publish([row.record for row in rows], checkpoint)
         transactions.append(time.perf_counter() - turn)
     published = Drain(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
-from paymux.journal import OutboxRow
+from paymux.journal import OutboxRow, chained
 from paymux.records import Record
 
 JOURNAL = "0199c0de-0000-7000-8000-000000000001"
@@ -27,10 +27,13 @@ def event(number: int, *, topic: str = "payments.events.v1", journal: str = JOUR
 
 
 def rows(count: int, *, first: int = 1, topic: str = "payments.events.v1", journal: str = JOURNAL) -> list[OutboxRow]:
-    return [
-        OutboxRow(shard=0, seq=n, record=event(n, topic=topic, journal=journal), created_at=STARTED)
-        for n in range(first, first + count)
-    ]
+    """Numbers `first` and up, as a journal has them that has all the ones before as well."""
+    made, chain = [], ""
+    for n in range(1, first + count):
+        record = event(n, topic=topic, journal=journal)
+        chain = chained(chain, record.event_id)
+        made.append(OutboxRow(shard=0, seq=n, record=record, created_at=STARTED, chain=chain))
+    return made[first - 1 :]
 
 
 class ListOutbox:
@@ -60,9 +63,9 @@ class ListOutbox:
     async def read(self, shard: int, after: int, limit: int) -> list[OutboxRow]:  # noqa: ARG002  # one shard
         return [self.rows[seq] for seq in sorted(self.rows) if seq > after][:limit]
 
-    async def event_id(self, shard: int, seq: int) -> str | None:  # noqa: ARG002  # one shard
+    async def chain(self, shard: int, seq: int) -> str | None:  # noqa: ARG002  # one shard
         row = self.rows.get(seq)
-        return row.record.event_id if row else None
+        return row.chain if row else None
 
     async def wait(self, shard: int, after: int, timeout: float) -> None:
         self._appended.clear()

@@ -93,6 +93,7 @@ async def journal_is_old_and_fills_up(lab: Lab) -> None:
         await trial.restart()
         await trial.stopped("journal_restored")
         assert await trial.gateway.stop() == 0
+        trial.sender.looks.clear()  # those were at the copy, whose rows have other numbers
         newest.rename(file)
         await trial.gateway.start()
         await trial.sender.deliver(new)

@@ -198,9 +198,9 @@ class DiskJournal(MemoryJournal):
         await self._disk.looked()
         return await super().read(shard, after, limit)
 
-    async def event_id(self, shard: int, seq: int) -> str | None:
+    async def chain(self, shard: int, seq: int) -> str | None:
         await self._disk.looked()
-        return await super().event_id(shard, seq)
+        return await super().chain(shard, seq)
 
     async def wait(self, shard: int, after: int, timeout: float) -> None:  # a poll
         if await self.end(shard) > after:

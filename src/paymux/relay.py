@@ -225,7 +225,11 @@ class Relay(Progress):
     async def _publish(self, publisher: Publisher, batch: Sequence[OutboxRow]) -> None:
         last = batch[-1]
         checkpoint = Checkpoint(
-            journal=self._outbox.identity, shard=self._shard, seq=last.seq, event_id=last.record.event_id
+            journal=self._outbox.identity,
+            shard=self._shard,
+            seq=last.seq,
+            event_id=last.record.event_id,
+            chain=last.chain,
         )
         began = time.perf_counter()
         await publisher.publish([row.record for row in batch], checkpoint)
@@ -260,15 +264,15 @@ class Relay(Progress):
                 f"Kafka has this journal's events up to {found.seq}, but it ends at {end}: it was restored from a copy."
             )
             return "journal_restored", fact
-        here = await self._outbox.event_id(self._shard, found.seq)
-        if here == found.event_id or (here is None and found.seq <= mark):  # published rows may be pruned
+        here = await self._outbox.chain(self._shard, found.seq)
+        if here == found.chain or (here is None and found.seq <= mark):  # published rows may be pruned
             return None
-        fact = f"Event {found.seq} on Kafka is {found.event_id}, in the journal {here}: it was restored from a copy."
+        fact = f"Up to {found.seq} Kafka has other events than this journal: it was restored from a copy."
         return "journal_restored", fact
 
     async def _accepted_position(self, found: Checkpoint | None, mark: int) -> int:
         """The mark; or the checkpoint of another journal that this one is a whole copy of."""
-        if found and await self._outbox.event_id(self._shard, found.seq) == found.event_id:
+        if found and await self._outbox.chain(self._shard, found.seq) == found.chain:
             return max(mark, found.seq)
         return mark
 

@@ -346,7 +346,7 @@ async def test_64_copies_of_one_delivery_at_once(journal):
         done, _ = await asyncio.wait(copies, timeout=0.2)
         assert not done
         assert await journal.end(0) == 0
-        assert await journal.event_id(0, 1) is None
+        assert await journal.chain(0, 1) is None
         assert list(await rows(journal)) == []
         may_commit.set()
         found = [str(receipt.result) for (receipt,) in await asyncio.gather(*copies)]
@@ -1068,11 +1068,11 @@ async def test_of_what_was_published_the_newest_stays(make_journal, clock):
         clock.now += timedelta(days=1)
     await journal.advance(0, 3)
     assert await journal.expire(NOON + timedelta(days=9), 100) >= 2
-    assert [await journal.event_id(0, seq) is not None for seq in (1, 2, 3)] == [False, False, True]
+    assert [await journal.chain(0, seq) is not None for seq in (1, 2, 3)] == [False, False, True]
     assert [row.seq for row in await journal.read(0, 3, 9)] == [4, 5]
     await journal.advance(0, 5)
     assert await journal.expire(NOON + timedelta(days=3, hours=1), 100) >= 1
-    assert [await journal.event_id(0, seq) is not None for seq in (3, 4, 5)] == [False, False, True]
+    assert [await journal.chain(0, seq) is not None for seq in (3, 4, 5)] == [False, False, True]
     assert (await journal.end(0), (await put(journal, paid("e9", "p9")))[0].result) == (5, Result.NEW)
     assert [row.seq for row in await journal.read(0, 5, 9)] == [6]
 

@@ -118,7 +118,7 @@ def test_killed_at_random_moments(path, where):
 def test_killed_at_a_named_call(path, call, where):
     """At the n-th sync, or the n-th write to the file: the same; a journal whose writer alone was killed goes on."""
     keys = []
-    for cycle, when in enumerate((60, 81, 120) if call == "pwrite64" else (12, 15, 40)):
+    for cycle, when in enumerate((110, 140, 180) if call == "pwrite64" else (12, 15, 40)):
         inject = f"inject={call}:signal=SIGKILL:when={when}"
         out, code = strace(inject, "-m", "tests.journal.appender", where, path, f"run{cycle}", "400")
         went_on = where == "process" and "refused" in out and code == 0
@@ -148,7 +148,7 @@ def strace(inject, *arguments, trace="fdatasync,pwrite64"):
 
 @pytest.mark.parametrize(
     "inject",
-    ["fdatasync:error=EIO:when=9..200+7", "pwrite64:error=EIO:when=90+150", "pwrite64:error=ENOSPC:when=90+150"],
+    ["fdatasync:error=EIO:when=15..300+7", "pwrite64:error=EIO:when=150+150", "pwrite64:error=ENOSPC:when=150+150"],
 )
 @pytest.mark.parametrize("where", ["thread", "process"])
 def test_a_disk_with_errors(path, inject, where):
@@ -678,9 +678,10 @@ async def test_a_folder_that_is_not_there(tmp_path):
 
 
 async def test_a_folder_in_place_of_the_file(tmp_path):
-    """Refused in a sentence."""
+    """Refused in a sentence, with what would do."""
     (tmp_path / "paymux.db").mkdir()
-    assert "paymux.db cannot be opened: " in await refused(tmp_path / "paymux.db")
+    message = await refused(tmp_path / "paymux.db")
+    assert "paymux.db is a folder; name a file in it" in message
 
 
 @pytest.mark.parametrize("what", ["folder", "file"])
@@ -755,7 +756,7 @@ async def test_a_reader_in_another_process(journal, path):
                     assert [row.seq for row in rows] == list(range(seen + 1, seen + 1 + len(rows)))
                     seen += len(rows)
                 await outbox.advance(0, seen)
-                print(seen, await outbox.event_id(0, seen), await outbox.mark(0), flush=True)
+                print(seen, await outbox.chain(0, seen), await outbox.mark(0), flush=True)
                 try:
                     outbox._query("DELETE FROM outbox")
                 except Exception as error:
@@ -771,7 +772,7 @@ async def test_a_reader_in_another_process(journal, path):
     for number in range(10):
         await asyncio.gather(*(put(journal, paid(f"e{number}-{n}", f"p{n}", after=number)) for n in range(50)))
     out, _ = await asyncio.to_thread(reader.communicate)
-    assert out.split("\n")[:2] == [f"500 {await journal.event_id(0, 500)} 500", "JournalUnavailable True"], out
+    assert out.split("\n")[:2] == [f"500 {await journal.chain(0, 500)} 500", "JournalUnavailable True"], out
     assert await journal.mark(0) == 0
 
 

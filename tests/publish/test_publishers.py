@@ -17,7 +17,7 @@ OTHER_JOURNAL = "0199c0de-0000-7000-8000-000000000002"
 
 
 def checkpoint(seq: int, *, journal: str = JOURNAL, shard: int = 0) -> Checkpoint:
-    return Checkpoint(journal=journal, shard=shard, seq=seq, event_id=event(seq).event_id)
+    return Checkpoint(journal=journal, shard=shard, seq=seq, event_id=event(seq).event_id, chain=f"chain {seq}")
 
 
 def batch(world, first: int, last: int):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from paymux.http.limits import Bucket
 from paymux.journal import Rejection, Result
 from paymux.telemetry import log_failure, logger
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from paymux.journal import Journal, Receipt
     from paymux.statement import Item
     from paymux.telemetry import DeliveryLog, Metrics
+
+LINES_A_SECOND: Final = 1.0
 
 # The worst of a delivery's items names it.
 _WORST: Final = ("quarantined", "events", "lookup", "ignored")
@@ -39,6 +43,7 @@ class Reports:
     metrics: Metrics
     deliveries: DeliveryLog
     now: Callable[[], datetime]
+    refusals: Bucket = field(default_factory=lambda: Bucket(LINES_A_SECOND, time.monotonic()))
 
     def taken(self, taken: Taken) -> None:
         outcome = _outcome(taken.receipts)
@@ -46,9 +51,11 @@ class Reports:
         if self.deliveries.wanted:
             self.deliveries.write(_facts(taken, outcome))
 
-    def unavailable(self, provider: str) -> None:
-        """Verified, and the journal could not keep it."""
+    def unavailable(self, provider: str, detail: str) -> None:
+        """Verified, and the journal could not keep it. A line a second says why: a full disk refuses thousands."""
         self.metrics.count("paymux_deliveries", provider, "unavailable")
+        if not self.refusals.take(time.monotonic()):
+            logger().error("journal_unavailable", provider=provider, detail=detail)
 
     def rejected(self, provider: str, account: str, *, reason: str, address: str, body: bytes = b"") -> None:
         """Of what was not accepted nothing is kept but size and digest."""

@@ -216,8 +216,8 @@ class Webhooks:
             receipts = await self._journal.append(Entry(account=route.account, verified=verified, items=items))
         except LookupsFull as full:
             raise _OverQuota(FULL_SECONDS, full.reason) from None
-        except JournalUnavailable:
-            self._reports.unavailable(route.provider)
+        except JournalUnavailable as error:
+            self._reports.unavailable(route.provider, error.detail)
             return UNAVAILABLE
         seconds = time.perf_counter() - began
         self._tell(Taken(verified=verified, items=items, receipts=receipts, address=address, seconds=seconds))

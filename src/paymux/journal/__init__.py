@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -56,15 +57,22 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
-    """A record with its place in its shard's order: `seq` is 1, 2, 3 ... without gaps, in commit order. `delivery` is
-    the row of the delivery that it comes from; None where it is not read.
+    """A record with its place in its shard's order: `seq` is 1, 2, 3 ... without gaps, in commit order. `chain` stands
+    for this row and all before it: two journals that have it in common have those rows in common. `delivery` is the
+    row of the delivery that it comes from; None where it is not read.
     """
 
     shard: int
     seq: int
     record: Record
     created_at: datetime
+    chain: str
     delivery: int | None = None
+
+
+def chained(before: str, event_id: str) -> str:
+    """A row's chain, from that of the row before it; the first one's is empty."""
+    return hashlib.sha256(f"{before}\n{event_id}".encode()).hexdigest()
 
 
 class Outbox(Protocol):
@@ -91,8 +99,8 @@ class Outbox(Protocol):
         """The next rows, in order, from `after` (exclusive); fewer than `limit` where they are large."""
         ...
 
-    async def event_id(self, shard: int, seq: int) -> str | None:
-        """The event id at `seq`; None where there is no such row."""
+    async def chain(self, shard: int, seq: int) -> str | None:
+        """That of the row at `seq`; None where there is no such row."""
         ...
 
     async def wait(self, shard: int, after: int, timeout: float) -> None:  # noqa: ASYNC109  # a poll, not a deadline

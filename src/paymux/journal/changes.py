@@ -84,14 +84,15 @@ class View(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Counters:
-    """The last numbers given away; the outbox counts for each shard."""
+    """The last numbers given away; the outbox counts for each shard, and `chains` has the last row's chain."""
 
     delivery: int = 0
     lookup: int = 0
     outbox: dict[int, int] = field(default_factory=dict)
+    chains: dict[int, str] = field(default_factory=dict)
 
     def copy(self) -> Counters:
-        return Counters(delivery=self.delivery, lookup=self.lookup, outbox=dict(self.outbox))
+        return Counters(delivery=self.delivery, lookup=self.lookup, outbox=dict(self.outbox), chains=dict(self.chains))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from paymux.canonical import QuarantineData
 from paymux.delivery import Proof
 from paymux.errors import JournalError
-from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Result
+from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Result, chained
 from paymux.journal.changes import KeptDelivery, KeptItem, Overlay, Seen
 from paymux.journal.speech import speech
 from paymux.records import quarantine_record
@@ -263,9 +263,10 @@ class Unit:
     def _publish(self, key: str, record: Record, delivery: int | None = None) -> None:
         shard = shard_of(key, self._rules.shards)
         seq = self._counters.outbox.get(shard, 0) + 1
-        self._counters.outbox[shard] = seq
+        chain = chained(self._counters.chains.get(shard, ""), record.event_id)
+        self._counters.outbox[shard], self._counters.chains[shard] = seq, chain
         self.changes.outbox.append(
-            OutboxRow(shard=shard, seq=seq, record=record, created_at=self._now, delivery=delivery)
+            OutboxRow(shard=shard, seq=seq, record=record, created_at=self._now, chain=chain, delivery=delivery)
         )
 
     # --- lookups

@@ -64,11 +64,13 @@ class MemoryStore:
         return self.lookups.get((scope, ref))
 
     def counters(self) -> Counters:
-        outbox: dict[int, int] = {}
-        for shard, seq in self.outbox:
-            outbox[shard] = max(seq, outbox.get(shard, 0))
-        lookups = max((row.id for row in self.lookups.values()), default=0)
-        return Counters(delivery=len(self.deliveries), lookup=lookups, outbox=outbox)
+        newest: dict[int, OutboxRow] = {row.shard: row for _, row in sorted(self.outbox.items())}
+        return Counters(
+            delivery=len(self.deliveries),
+            lookup=max((row.id for row in self.lookups.values()), default=0),
+            outbox={shard: row.seq for shard, row in newest.items()},
+            chains={shard: row.chain for shard, row in newest.items()},
+        )
 
     async def begin(self) -> None:
         await asyncio.sleep(0)
@@ -174,9 +176,9 @@ class MemoryJournal:
         found = (self.store.outbox.get((shard, seq)) for seq in range(after + 1, last + 1))
         return [row for row in found if row is not None]
 
-    async def event_id(self, shard: int, seq: int) -> str | None:
+    async def chain(self, shard: int, seq: int) -> str | None:
         row = self.store.outbox.get((shard, seq))
-        return row.record.event_id if row else None
+        return row.chain if row else None
 
     async def wait(self, shard: int, after: int, timeout: float) -> None:  # noqa: ASYNC109  # a poll
         if await self.end(shard) > after:

@@ -23,12 +23,15 @@ class Positions(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """The record on the checkpoints topic that says up to which row of which journal everything is published."""
+    """The record on the checkpoints topic that says up to which row of which journal everything is published. `chain`
+    is that row's, so that a journal whose rows before it are others is found out.
+    """
 
     journal: str
     shard: int
     seq: int
     event_id: str
+    chain: str
 
 
 class Publisher(Protocol):

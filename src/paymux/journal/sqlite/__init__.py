@@ -272,13 +272,13 @@ async def _hold(path: Path) -> int:
 
 def _lock_file(path: Path) -> int:
     path = path.resolve()  # one lock, by whatever links it is named
-    if path.is_dir():
-        raise JournalUnusable(f"{path} is a folder; name a file in it in [journal] url, like {path / 'paymux.db'}")
     lock_path = path.with_name(path.name + ".lock")
     try:
+        if path.is_dir():
+            raise JournalUnusable(f"{path} is a folder; name a file in it in [journal] url, like {path / 'paymux.db'}")
         return os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise JournalUnusable(f"the journal's lock file {lock_path} cannot be opened: {error.strerror}") from error
+        raise JournalUnusable(f"the journal {path} cannot be opened: {error.strerror}") from error
 
 
 def _locked(lock: int) -> bool:

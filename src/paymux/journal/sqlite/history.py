@@ -45,7 +45,7 @@ _ITEM: Final = (
     "delivery, position, event_key, event_type, occurred_at, livemode, result, outcome, reason, path, detail, "
     "payment_keys"
 )
-_RECORD: Final = "delivery, seq, event_id, created_at, topic, key, headers, value"
+_RECORD: Final = "delivery, seq, chain, event_id, created_at, topic, key, headers, value"
 # What is sought -> a condition on the items of a delivery.
 _CONDITIONS: Final = {
     "provider": "provider = ?",

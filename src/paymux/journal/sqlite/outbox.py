@@ -55,16 +55,16 @@ class SqliteOutbox:
 
     async def read(self, shard: int, after: int, limit: int) -> Sequence[OutboxRow]:
         rows = await self._read(
-            "SELECT seq, event_id, created_at, topic, key, headers, value "
+            "SELECT seq, chain, event_id, created_at, topic, key, headers, value "
             "FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, limit),
             _up_to_size,
         )
         return [outbox_row(shard, row) for row in rows]
 
-    async def event_id(self, shard: int, seq: int) -> str | None:
+    async def chain(self, shard: int, seq: int) -> str | None:
         del shard
-        rows = await self._read("SELECT event_id FROM outbox WHERE seq = ?", (seq,))
+        rows = await self._read("SELECT chain FROM outbox WHERE seq = ?", (seq,))
         return rows[0][0] if rows else None
 
     async def wait(self, shard: int, after: int, timeout: float) -> None:  # noqa: ASYNC109  # a poll

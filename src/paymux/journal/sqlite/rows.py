@@ -72,7 +72,7 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
             """,
             [(reason, detail, delivery_id) for delivery_id, reason, detail in changes.given_up],
         ),
-        (f"INSERT INTO outbox VALUES ({_slots(8)})", [_outbox(row) for row in changes.outbox]),
+        (f"INSERT INTO outbox VALUES ({_slots(9)})", [_outbox(row) for row in changes.outbox]),
         (
             "UPDATE deliveries SET body = NULL, headers = x'', query = '' WHERE row = ?",
             [(row,) for row in changes.expired],
@@ -177,6 +177,7 @@ def _outbox(row: OutboxRow) -> tuple[Any, ...]:
     return (
         row.seq,
         row.delivery,
+        row.chain,
         record.event_id,
         micro(row.created_at),
         record.topic,
@@ -187,11 +188,12 @@ def _outbox(row: OutboxRow) -> tuple[Any, ...]:
 
 
 def outbox_row(shard: int, row: Any) -> OutboxRow:
-    seq, event_id, created_at, topic, key, headers, value = row
+    seq, chain, event_id, created_at, topic, key, headers, value = row
     return OutboxRow(
         shard=shard,
         seq=seq,
         created_at=moment(created_at) or _EPOCH,
+        chain=chain,
         record=Record(
             event_id=event_id,
             topic=topic,

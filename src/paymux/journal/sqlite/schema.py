@@ -66,8 +66,9 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # One shard: seq is the row number, so that the newest row is always at the end of the file.
         """
         CREATE TABLE outbox (
-            seq INTEGER PRIMARY KEY, delivery INTEGER, event_id TEXT NOT NULL, created_at INTEGER NOT NULL,
-            topic TEXT NOT NULL, key BLOB NOT NULL, headers BLOB NOT NULL, value BLOB NOT NULL
+            seq INTEGER PRIMARY KEY, delivery INTEGER, chain TEXT NOT NULL, event_id TEXT NOT NULL,
+            created_at INTEGER NOT NULL, topic TEXT NOT NULL, key BLOB NOT NULL, headers BLOB NOT NULL,
+            value BLOB NOT NULL
         )
         """,
         "CREATE INDEX outbox_event ON outbox (event_id)",

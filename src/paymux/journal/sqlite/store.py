@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from paymux.lifecycle import Known
 
 RING: Final = 1000
+# A commit of nothing would say nothing about the disk.
+_PROBE: Final = ("INSERT OR REPLACE INTO meta VALUES ('probe', hex(randomblob(8)))", [()])
 
 
 class _SqliteView:
@@ -117,10 +119,12 @@ class _SqliteView:
         return lookup_row(row) if row else None
 
     def counters(self) -> Counters:
+        seq, chain = self._one("SELECT seq, chain FROM outbox ORDER BY seq DESC LIMIT 1") or (0, "")
         return Counters(
             delivery=self._one("SELECT max(row) FROM deliveries")[0] or 0,
             lookup=self._one("SELECT max(id) FROM lookups")[0] or 0,
-            outbox={0: self._one("SELECT max(seq) FROM outbox")[0] or 0},
+            outbox={0: seq},
+            chains={0: chain},
         )
 
     def last_rejection(self) -> int:
@@ -182,6 +186,7 @@ class SqliteStore:
         self._batch = [(sql, rows) for sql, rows in statements(changes) if rows]
         self._along = (dict(self.marks), self.rejections[-1][0] if self.rejections else 0)
         self._batch += _along(self.marks, self.rejections)
+        self._batch = self._batch or [_PROBE]
 
     async def commit(self) -> None:
         batch, self._batch = self._batch, []
@@ -263,8 +268,8 @@ def _create(path: Path) -> None:
 
 
 def _check_owner(path: Path) -> None:
-    """Read-only, since even choosing WAL would change a file that is not ours; but what a first start that was cut short
-    left half done can only be undone by one who may write.
+    """Read-only, since even choosing WAL would change a file that is not ours; but what a first start left half
+    done can only be undone by one who may write.
     """
     if not path.exists():
         return

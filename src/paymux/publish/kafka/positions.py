@@ -39,6 +39,7 @@ def encode(position: Position) -> tuple[bytes, bytes]:
         "shard": checkpoint.shard,
         "seq": checkpoint.seq,
         "event_id": checkpoint.event_id,
+        "chain": checkpoint.chain,
         "prefix": position.prefix,
         "partitions": position.partitions,
     }
@@ -59,9 +60,10 @@ def decode(value: bytes | None, prefix: str) -> Position | None:
             "shard": int(shard),
             "seq": int(seq),
             "event_id": str(event_id),
+            "chain": str(chain),
             "partitions": int(partitions),
         }:
-            checkpoint = Checkpoint(journal=journal, shard=shard, seq=seq, event_id=event_id)
+            checkpoint = Checkpoint(journal=journal, shard=shard, seq=seq, event_id=event_id, chain=chain)
             return Position(checkpoint=checkpoint, prefix=prefix, partitions=partitions)
     raise RelayStopped(
         f'A checkpoint with prefix "{prefix}" is not in a form that this version knows. Was a newer paymux here?',

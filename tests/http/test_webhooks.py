@@ -534,7 +534,7 @@ async def test_a_full_disk_is_503_with_retry_after_and_recovers(tmp_path: Path):
             filling = [BODY.replace(b'"evt_', b'"evt_%d' % n) + b" " * 20_000 for n in range(10)]
             answers = [await world.deliver(body) for body in filling]
             for _ in range(2):  # each probe writes: a commit of nothing would succeed
-                with pytest.raises(JournalUnavailable, match="disk|full"):
+                with pytest.raises(JournalUnavailable, match=r"disk|full"):
                     await journal.healthy()
         again = await world.deliver(filling[-1])
         assert 'paymux_deliveries_total{outcome="unavailable",provider="stripe"}' in world.metrics.render().decode()

@@ -1101,3 +1101,13 @@ async def test_bodies_are_let_go_of_in_steps(journal):
     while await journal.expire(LATER, 3):
         pass
     assert await left(journal) == [False] * 7
+
+
+async def test_the_same_conflict_again_and_again(journal):
+    """One record on the quarantine topic; every copy is kept as what it is."""
+    await put(journal, paid("e1"))
+    for number in range(3):
+        (receipt,) = await put(journal, paid("e1", amount=1, again=number))
+        assert (receipt.result, receipt.outcome, receipt.reason) == (Result.CONFLICT, "quarantined", "conflict")
+    assert items(journal)[1:] == [(row, "conflict", "quarantined", "conflict") for row in (2, 3, 4)]
+    assert len(await quarantined(journal)) == 1

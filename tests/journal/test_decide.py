@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid5
@@ -125,6 +126,37 @@ async def test_of_a_hint_only_what_was_asked_for_is_kept(journal):
     assert (hint.headers, hint.query, hint.body) == (b"", "", b"")
     assert (proven.headers, proven.query) == (b"X-Stranger:words", "a=1")
     assert proven.body
+
+
+# --- the chain
+
+
+def chained_by_hand(found, before=""):
+    """What each row's chain should be, of rows from the first on."""
+    for row in found:
+        before = hashlib.sha256(f"{before}\n{row.record.event_id}".encode()).hexdigest()
+        yield before
+
+
+async def test_a_rows_chain_stands_for_all_the_rows_before_it(journal):
+    """Within a commit and from one to the next: a restored file that grew again differs from its first other row on."""
+    await put(journal, paid("e1"), paid("e2", "p2"), says("odd", "e3"))
+    await put(journal, paid("e4", "p3"))
+    found = await rows(journal)
+    assert len(found) == 4
+    assert [row.chain for row in found] == list(chained_by_hand(found))
+    assert [await journal.chain(0, row.seq) for row in found] == [row.chain for row in found]
+
+
+async def test_each_shard_has_a_chain_of_its_own():
+    """The rows of one shard tell nothing of another's."""
+    journal = MemoryJournal(shards=3)
+    for number in range(40):
+        await put(journal, paid(f"e{number}", f"p{number}"))
+    for shard in range(3):
+        found = await journal.read(shard, 0, 99)
+        assert len(found) > 1
+        assert [row.chain for row in found] == list(chained_by_hand(found))
 
 
 # --- giving up

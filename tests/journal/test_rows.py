@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -152,3 +153,17 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path):
         await reader.end(0)
     assert caught.value.detail == f"the journal {path} cannot be read: unable to open database file"
     await reader.close()
+
+
+async def test_the_chain_goes_on_after_a_restart(tmp_path):
+    """The first row of the new life stands for all the rows of the old one."""
+    for number in range(3):
+        journal = await SqliteJournal.open(tmp_path / "again.db")
+        await put(journal, says("payment", f"e{number}", f"p{number}", status="succeeded"))
+        found = await journal.read(0, 0, 10)
+        await journal.close()
+    chain = ""
+    for row in found:
+        chain = hashlib.sha256(f"{chain}\n{row.record.event_id}".encode()).hexdigest()
+        assert row.chain == chain
+    assert len(found) == 3

@@ -165,11 +165,11 @@ class Unit:
         """Kept and quarantined, once for each way to differ."""
         scope = (entry.account.provider.name, entry.account.name)
         key = f"{item.event_key}\n{hashlib.sha256(item.fingerprint.encode()).hexdigest()}"
+        why = Quarantined(reason="conflict", detail="the same event key came before with another content")
         if self._overlay.seen(scope, key) is not None:
-            self._keep_item(entry, item, row, dedupe_key=None, result=Result.CONFLICT)
+            self._keep_item(entry, item, row, dedupe_key=None, result=Result.CONFLICT, why=why)
             return Receipt(result=Result.CONFLICT, outcome="quarantined", reason="conflict")
         self.changes.seen[scope, key] = Seen(delivery=row, fingerprint=item.fingerprint, sha256=sha256)
-        why = Quarantined(reason="conflict", detail="the same event key came before with another content")
         return self._quarantine(entry, item, row, why, dedupe_key=key, result=Result.CONFLICT)
 
     def _stated(self, entry: Entry, item: Item, row: int, stated: Stated) -> Receipt:

@@ -205,7 +205,7 @@ class Gateway:
         """The process id of its relay, once it has one."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                found = [child for child in children(self.pid) if child != other_than]
+                found = [child for child in children(self.pid, "relay_process") if child != other_than]
                 if found:
                     return found[0]
                 await asyncio.sleep(POLL)
@@ -216,10 +216,15 @@ class Gateway:
             return journal.execute(query).fetchall()
 
 
-def children(pid: int) -> list[int]:
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
+def children(pid: int, program: str = "") -> list[int]:
+    """Those whose command line holds `program`."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()]
-    return [int(child) for child, parent, command in rows if int(parent) == pid and "defunct" not in command]
+    return [
+        int(child)
+        for child, parent, command in rows
+        if int(parent) == pid and program in command and "defunct" not in command
+    ]
 
 
 def state(pid: int) -> str:

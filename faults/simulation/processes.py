@@ -121,7 +121,7 @@ class Witness:
     def taken(self, taken: Taken) -> None:
         pass
 
-    def unavailable(self, provider: str) -> None:
+    def unavailable(self, provider: str, detail: str) -> None:
         pass
 
     def rejected(self, provider: str, account: str, **_: Any) -> None:

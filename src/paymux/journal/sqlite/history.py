@@ -181,7 +181,8 @@ class SqliteHistory:
 
     def _bounds(self, sought: Sought) -> tuple[int, int]:
         """The first row that may be sought, and the one after the last."""
-        ((first, last),) = self._query("SELECT min(row), max(row) FROM deliveries")
+        # Each alone is a look at the index; both in one would be a look at every row.
+        ((first, last),) = self._query("SELECT (SELECT min(row) FROM deliveries), (SELECT max(row) FROM deliveries)")
         if first is None:
             return 0, 0
         begin = first if sought.since is None else self._first_at(sought.since, first, last + 1)

@@ -37,7 +37,7 @@ ROOT = str(Path(__file__).parent.parent)  # where this package is found
 
 SENDERS = 8
 POLL = 0.05
-PATIENCE = 90.0
+PATIENCE = 600.0  # a long outage leaves hundreds of lookups, and FlexPortal documents 100 requests a minute
 LONGEST = 300.0  # seconds that a webhook may be sent again and again
 FORGED = 0.01
 TIMES = {"request_timeout": 2.0}  # of Kafka; every deadline of the relay is a multiple of it

@@ -84,3 +84,23 @@ async def test_the_file_shrinks(tmp_path, writing):
     await journal.close()
     assert full > 6_000_000
     assert path.stat().st_size < full / 3
+
+
+async def test_the_wal_stays_small_in_a_sweep(tmp_path, monkeypatch):
+    """What is let go of is written, too: thousands of bodies are some checkpoints' worth, not one."""
+    monkeypatch.setattr(retention, "STEP", 50)
+    path = tmp_path / "paymux.db"
+    journal = await SqliteJournal.open(path)
+    await fill(journal, 1500, size=6000)
+    await journal.close()
+    journal = await SqliteJournal.open(path)
+    wal, largest = path.with_name("paymux.db-wal"), 0
+    sweeping = asyncio.create_task(
+        Retention(journal, timedelta(days=1), now=lambda: NOON + timedelta(days=10_000)).sweep()
+    )
+    while not sweeping.done():
+        largest = max(largest, wal.stat().st_size)
+        await asyncio.sleep(0.001)
+    await journal.close()
+    assert await sweeping > 2900
+    assert largest < 15_000_000

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from paymux.delivery import ObjectRef
     from paymux.journal import LookupRow
-    from paymux.journal.changes import Scope, Seen, View
+    from paymux.journal.changes import Changes, Scope, Seen, View
     from paymux.lifecycle import Known
     from paymux.publish import Checkpoint
     from paymux.records import Record
@@ -121,28 +121,26 @@ class NoDedupe(Store):
 class AckBeforeCommit(Store):
     """What is said to be durable is on its way."""
 
-    async def commit(self) -> None:
-        self._on_its_way = asyncio.ensure_future(super().commit())
+    async def commit(self, changes: Changes) -> None:
+        self._on_its_way = asyncio.ensure_future(super().commit(changes))
         self._on_its_way.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 class RowsDropped(Store):
     """Now and then the first record of a batch is not written."""
 
-    async def commit(self) -> None:
-        if len(self._changes.outbox) > 1 and self.disk.chance.dice.random() < 0.2:
-            del self._changes.outbox[0]
-        await super().commit()
+    async def commit(self, changes: Changes) -> None:
+        if len(changes.outbox) > 1 and self.disk.chance.dice.random() < 0.2:
+            del changes.outbox[0]
+        await super().commit(changes)
 
 
 class HalfACommit(Store):
     """What fails was written in part: the records, but not under which keys they came."""
 
-    async def commit(self) -> None:
-        changes = self._changes
-        if self.disk.chance.dice.random() < 0.05:
-            self._changes = replace(changes, seen={}, known={})
-        await super().commit()
+    async def commit(self, changes: Changes) -> None:
+        broken = self.disk.chance.dice.random() < 0.05
+        await super().commit(replace(changes, seen={}, known={}) if broken else changes)
 
 
 BROKEN: Final[Mapping[str, Ports]] = {

@@ -125,7 +125,6 @@ class Store:
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
         self.marks: dict[int, int] = {}
-        self._changes = Changes()
 
     @property
     def view(self) -> View:
@@ -134,23 +133,18 @@ class Store:
     def counters(self) -> Counters:
         return self.disk.tables.counters()
 
-    async def begin(self) -> None:
-        await self.disk.pause()
-        if self.disk.chance.breaks("a transaction cannot begin", 0.005):
-            raise JournalUnavailable("the journal cannot be written: database is locked")
-
     def foresee(self, needs: Needs) -> None:
         """Tables in memory are read one by one."""
 
-    def write(self, changes: Changes) -> None:
+    async def commit(self, changes: Changes) -> None:
+        """What goes along is forgotten only when it is durable for sure."""
+        await self.disk.pause()
+        if self.disk.chance.breaks("a transaction cannot begin", 0.005):
+            raise JournalUnavailable("the journal cannot be written: database is locked")
         if self.disk.full:
             raise JournalUnavailable("the journal cannot be written: database or disk is full")
-        self._changes = changes
-
-    async def commit(self) -> None:
-        """What goes along is forgotten only when it is durable for sure."""
         along = dict(self.marks)
-        await self.disk.commit(self._changes, along)
+        await self.disk.commit(changes, along)
         self.marks = {shard: seq for shard, seq in self.marks.items() if along.get(shard) != seq}
 
     async def rollback(self) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from paymux.canonical import Block
@@ -99,6 +100,20 @@ class Quarantined:
 
 
 Outcome = Stated | Lookup | Ignored | Quarantined
+
+# From the best to the worst: a delivery is called by its worst item.
+OUTCOMES: Final[Mapping[type[Outcome], str]] = {
+    Ignored: "ignored",
+    Stated: "events",
+    Lookup: "lookup",
+    Quarantined: "quarantined",
+}
+_RANKS: Final = tuple(OUTCOMES.values())
+
+
+def worst(words: Iterable[str]) -> str:
+    """Of the items of one delivery; without any it is `ignored`."""
+    return max(words, key=_RANKS.index, default="ignored")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

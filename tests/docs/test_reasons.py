@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from paymux.cli import rejections
 from tests.docs.pages import coded, headings, read
 from tests.docs.slugs import SOURCE, in_source, said
 
@@ -19,6 +20,11 @@ def listed() -> list[str]:
 def test_a_reason_of_the_source(slug):
     """It is told what to do."""
     assert slug in listed(), said()[slug]
+
+
+def test_the_command_rejections_hints_at_reasons_that_exist():
+    """And docs/reasons.md says more of each."""
+    assert set(rejections._HINTS) <= set(listed())
 
 
 def test_reasons_that_nothing_says():

@@ -31,26 +31,26 @@ class SkipsDedupe(SqliteStore):
         super().__init__(*how)
         self.view.seen = lambda _scope, _key: None
 
-    def write(self, changes):
+    async def commit(self, changes):
         changes.items = [replace(item, dedupe_key=None) for item in changes.items]
-        super().write(changes)
+        await super().commit(changes)
 
 
 class DropsRow(SqliteStore):
     """Of a delivery that is stored, the record is not."""
 
-    def write(self, changes):
+    async def commit(self, changes):
         if changes.outbox:
             changes.outbox.pop()
-        super().write(changes)
+        await super().commit(changes)
 
 
 class Rewrites(SqliteStore):
     """Keeps what the body means, not the body."""
 
-    def write(self, changes):
+    async def commit(self, changes):
         changes.deliveries = [replace(kept, delivery=_respelled(kept.delivery)) for kept in changes.deliveries]
-        super().write(changes)
+        await super().commit(changes)
 
 
 def _respelled(delivery):

@@ -525,8 +525,8 @@ def files_no_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_a_full_disk_is_503_with_retry_after_and_recovers(tmp_path: Path):
-    """P8: never 2xx, never 4xx; the same delivery is taken once there is room."""
+async def test_a_full_disk_is_503_with_retry_after_and_recovers(tmp_path: Path, capsys):
+    """P8: never 2xx, never 4xx; the log says why, not once for each; the same delivery is taken once there is room."""
     journal = await SqliteJournal.open(tmp_path / "journal.db")
     async with running(journal=journal) as world:
         assert (await world.deliver()).status == 200
@@ -538,6 +538,9 @@ async def test_a_full_disk_is_503_with_retry_after_and_recovers(tmp_path: Path):
                     await journal.healthy()
         again = await world.deliver(filling[-1])
         assert 'paymux_deliveries_total{outcome="unavailable",provider="stripe"}' in world.metrics.render().decode()
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"journal_unavailable"' in line]
+    assert 1 <= len(told) <= 3 < [got.status for got in answers].count(503)
+    assert "disk" in told[0]["detail"]
     assert (answers[-1].status, answers[-1].headers.get("retry-after")) == (503, "5")
     assert {got.status for got in answers} == {200, 503}
     assert again.status == 200

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID, uuid5
 
 import pytest
@@ -55,8 +56,8 @@ class FaultyStore:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    async def commit(self):
-        await self._commit(self._store.commit)
+    async def commit(self, changes):
+        await self._commit(partial(self._store.commit, changes))
 
 
 @contextmanager

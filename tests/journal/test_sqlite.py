@@ -31,6 +31,7 @@ from tests.journal.tiny import NOON, append, batch, put, says
 from tests.stories import told
 
 ROOT = Path(__file__).parents[2]
+APPENDER = ("-m", "tests.journal.appender")
 NOBODY = 65534
 
 
@@ -148,7 +149,12 @@ def strace(inject, *arguments, trace="fdatasync,pwrite64"):
 
 @pytest.mark.parametrize(
     "inject",
-    ["fdatasync:error=EIO:when=15..300+7", "pwrite64:error=EIO:when=150+150", "pwrite64:error=ENOSPC:when=150+150"],
+    [
+        "fdatasync:error=EIO:when=15..300+7",
+        "pwrite64:error=EIO:when=150+150",
+        "pwrite64:error=ENOSPC:when=150+150",
+        "pwrite64:error=EROFS:when=150+150",
+    ],
 )
 @pytest.mark.parametrize("where", ["thread", "process"])
 def test_a_disk_with_errors(path, inject, where):
@@ -160,6 +166,16 @@ def test_a_disk_with_errors(path, inject, where):
     assert sum(line[0] == "refused" for line in lines) >= 5
     assert len(acked) == len(set(acked)) == 400
     assert check(path, acked) == set(acked)
+
+
+@pytest.mark.parametrize("where", ["thread", "process"])
+def test_a_slow_disk(path, where):
+    """Everything is acknowledged, late: one sync in three takes 100 ms."""
+    out, code = strace("inject=fdatasync:delay_enter=100000:when=15..300+3", *APPENDER, where, path, "run", "200")
+    lines = [line.split() for line in out.splitlines()]
+    assert code == 0, out
+    assert not any(line[0] == "refused" for line in lines)
+    assert check(path, [line[1] for line in lines if line[0] == "acked"]) == {f"run-{n}" for n in range(200)}
 
 
 async def test_reopened(path):
@@ -207,16 +223,17 @@ async def test_what_went_along_with_a_commit(journal):
     """It is not written again with the next one; what came meanwhile is."""
     journal.reject(rejection(1))
     await journal.advance(0, 1)
-    commit = journal._store.commit
+    writing = journal._store._writing
+    commit = writing.commit
 
-    async def later():
+    async def later(batch):
         journal.reject(rejection(2))
         await journal.advance(0, 2)
-        await commit()
+        await commit(batch)
 
-    journal._store.commit = later
+    writing.commit = later
     await put(journal, paid())
-    journal._store.commit = commit
+    writing.commit = commit
     assert [kept for _, kept in journal._store.rejections] == [rejection(2)]
     assert journal._store.marks == {0: 2}
     await put(journal, paid("e2", after=1))
@@ -274,10 +291,10 @@ async def test_a_row_is_read_only_after_its_commit(journal, path):
     outbox, unit = SqliteOutbox(path), asyncio.Event()
     commit = journal._store.commit
 
-    async def later():
+    async def later(changes):
         unit.set()
         await asyncio.sleep(0.2)
-        await commit()
+        await commit(changes)
 
     journal._store.commit = later
     task = asyncio.create_task(put(journal, paid()))

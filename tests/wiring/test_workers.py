@@ -122,7 +122,7 @@ async def test_a_gateway_ends_in_bounded_time_although_a_commit_never_returns(mo
     monkeypatch.setattr(wiring, "PATIENCE_SECONDS", 0.1)
     stream = io.StringIO()
     running = await gateway(stream)
-    monkeypatch.setattr(MemoryStore, "commit", lambda _: asyncio.Event().wait())
+    monkeypatch.setattr(MemoryStore, "commit", lambda *_: asyncio.Event().wait())
     hanging = asyncio.create_task(running.journal._commits.run(lambda _: None))
     await asyncio.sleep(0)
     async with asyncio.timeout(10):

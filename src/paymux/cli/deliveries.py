@@ -11,6 +11,7 @@ import orjson
 from paymux.cli.stored import as_json, ask, clock, config, delivery_facts, dump, journal, line, time, why
 from paymux.errors import NotStored
 from paymux.journal.history import Sought
+from paymux.statement import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from paymux.journal.history import History, Page, StoredDelivery, StoredItem, StoredRecord, StoredRequest
 
-OUTCOMES = ("events", "lookup", "ignored", "quarantined")
 NEAREST = 5
 
 
@@ -31,7 +31,7 @@ def deliveries() -> None:
 @click.argument("beginning", required=False)
 @click.option("--provider")
 @click.option("--account")
-@click.option("--outcome", type=click.Choice(OUTCOMES))
+@click.option("--outcome", type=click.Choice(list(OUTCOMES.values())))
 @click.option("--reason", help="Of what is quarantined.")
 @click.option("--event-type")
 @click.option("--payment", metavar="PROVIDER/ACCOUNT/ID")

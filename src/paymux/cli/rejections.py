@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from paymux.cli.stored import as_json, ask, clock, config, dump, journal
+from paymux.journal import RING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from paymux.journal import Rejection
 
-RING: Final = 1000  # as many are kept
 SHOWN_ADDRESSES: Final = 3
 
 # Reason -> where to look first; docs/reasons.md says more.

@@ -14,6 +14,7 @@ import orjson
 
 from paymux.cli.offline import Unusable, received_at
 from paymux.errors import SettingsError
+from paymux.statement import worst
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,8 +25,6 @@ T = TypeVar("T")
 
 _AGO: Final = re.compile(r"([0-9]{1,6})([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-# The worst of a delivery's items names it.
-_WORST: Final = ("quarantined", "events", "lookup", "ignored")
 _COLOURS: Final = {"quarantined": "magenta", "events": "green", "lookup": "cyan", "ignored": "bright_black"}
 
 config = click.option(
@@ -89,8 +88,7 @@ def delivery_facts(delivery: StoredDelivery) -> dict[str, Any]:
 
 
 def outcome(delivery: StoredDelivery) -> str:
-    found = {item.outcome for item in delivery.items}
-    return next((word for word in _WORST if word in found), "ignored")
+    return worst(item.outcome for item in delivery.items)
 
 
 def line(delivery: StoredDelivery) -> str:

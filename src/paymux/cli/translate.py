@@ -14,23 +14,15 @@ import orjson
 from paymux.cli.offline import Unusable, check_options, is_text, known, pairs, provider_named, received_at
 from paymux.delivery import Asked, Delivery, ObjectRef
 from paymux.provider import Account
-from paymux.statement import Ignored, Item, Lookup, Quarantined, Stated
+from paymux.statement import OUTCOMES, Item, Lookup, Quarantined, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from datetime import datetime
 
     from paymux.delivery import Verified
     from paymux.provider import Provider
 
-# From the best to the worst: a batch is called by its worst item.
-OUTCOMES: Final[Mapping[type, str]] = {
-    Ignored: "ignored",
-    Stated: "events",
-    Lookup: "lookup",
-    Quarantined: "quarantined",
-}
-_RANKS: Final = tuple(OUTCOMES.values())
 UNREADABLE: Final = 2
 
 
@@ -130,13 +122,14 @@ def _lookups(item: Item) -> Iterator[dict[str, str]]:
 
 def _summary(items: list[dict[str, Any]]) -> dict[str, Any]:
     """Of a batch: its worst item's outcome and reason, and everything that all items give."""
-    worst = max(items, key=lambda one: _RANKS.index(one["outcome"]), default={"outcome": "ignored"})
+    outcome = worst(one["outcome"] for one in items)
+    first = next((one for one in items if one["outcome"] == outcome), {})
     return {
-        "outcome": worst["outcome"],
+        "outcome": outcome,
         "events": [event for one in items for event in one["events"]],
         "lookups": [lookup for one in items for lookup in one["lookups"]],
-        "reason": worst.get("reason"),
-        "path": worst.get("path"),
+        "reason": first.get("reason"),
+        "path": first.get("path"),
     }
 
 

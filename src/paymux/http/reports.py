@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from paymux.http.limits import Bucket
 from paymux.journal import Rejection, Result
+from paymux.statement import worst
 from paymux.telemetry import log_failure, logger
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from paymux.telemetry import DeliveryLog, Metrics
 
 LINES_A_SECOND: Final = 1.0
-
-# The worst of a delivery's items names it.
-_WORST: Final = ("quarantined", "events", "lookup", "ignored")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +102,7 @@ def _outcome(receipts: Sequence[Receipt]) -> str:
         return Result.CONFLICT.value
     if results == {Result.DUPLICATE}:
         return Result.DUPLICATE.value
-    found = {receipt.outcome for receipt in receipts}
-    return next((word for word in _WORST if word in found), "ignored")
+    return worst(receipt.outcome for receipt in receipts)
 
 
 def _facts(taken: Taken, outcome: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from paymux.delivery import Asked
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from paymux.provider import Account
     from paymux.records import Record
     from paymux.statement import Item
+
+RING: Final = 1000  # rejections that are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from paymux.canonical import QuarantineData
 from paymux.delivery import Proof
@@ -17,7 +17,7 @@ from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Result, chained
 from paymux.journal.changes import KeptDelivery, KeptItem, Overlay, Seen
 from paymux.journal.speech import speech
 from paymux.records import quarantine_record
-from paymux.statement import Ignored, Item, Lookup, Quarantined, Stated
+from paymux.statement import OUTCOMES, Ignored, Item, Lookup, Quarantined, Stated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -365,8 +365,5 @@ def _asked_again(old: LookupRow, entry: Entry, item: Item, lookup: Lookup) -> Lo
     )
 
 
-_WORDS: Final = {Stated: "events", Lookup: "lookup", Ignored: "ignored", Quarantined: "quarantined"}
-
-
 def _word(item: Item) -> str:
-    return _WORDS[type(item.outcome)]
+    return OUTCOMES[type(item.outcome)]

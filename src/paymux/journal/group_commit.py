@@ -25,7 +25,7 @@ LONGEST_BATCH: Final = 5.0  # seconds; whatever runs longer may never end
 
 
 class Store(Protocol):
-    """The storage under a journal. `write` and `rollback` are called on the event loop, `commit` may suspend."""
+    """The storage under a journal."""
 
     @property
     def view(self) -> View: ...
@@ -34,24 +34,18 @@ class Store(Protocol):
         """The last numbers that are stored, a copy of its own. Raises JournalUnavailable."""
         ...
 
-    async def begin(self) -> None:
-        """Raises JournalUnavailable."""
-        ...
-
     def foresee(self, needs: Needs) -> None:
         """Read what a batch will ask the view for in one go, where that is cheaper. Raises JournalUnavailable."""
         ...
 
-    def write(self, changes: Changes) -> None:
-        """Raises JournalUnavailable where no delivery can be written now; any other error blames these changes."""
-        ...
-
-    async def commit(self) -> None:
-        """Durable when it returns. Raises JournalUnavailable: it is not known whether anything was committed."""
+    async def commit(self, changes: Changes) -> None:
+        """Durable when it returns. Raises JournalUnavailable: it is not known whether anything was committed; any other
+        error blames these changes, and nothing of them was.
+        """
         ...
 
     async def rollback(self) -> None:
-        """Begin may be called again afterwards, whatever happened."""
+        """After a commit that failed or was cancelled: what is stored can be read and committed to again."""
         ...
 
 
@@ -141,8 +135,11 @@ class GroupCommit:
         self._began = loop.time()
         if self._overdue is not None:
             self._overdue.cancel()
-        late = JournalUnavailable(f"a commit has been running for {LONGEST_BATCH:g} s")
-        self._overdue = loop.call_later(LONGEST_BATCH, self._refuse_all, batch, late.detail, late)
+        self._overdue = loop.call_later(LONGEST_BATCH, self._give_up, batch)
+
+    def _give_up(self, batch: list[_Wish]) -> None:
+        late = f"a commit has been running for {LONGEST_BATCH:g} s"
+        self._refuse_all(batch, late, JournalUnavailable(late))
 
     def _next(self) -> list[_Wish]:
         if self._suspects:
@@ -172,14 +169,12 @@ class GroupCommit:
             self._tell(changes)
 
     async def _commit(self, batch: list[_Wish]) -> tuple[Changes, list[Any]]:
-        await self._store.begin()
         try:
             counters = self.counters.copy() if self.counters else self._store.counters()
             self._store.foresee(needs(wish.entry for wish in batch if wish.entry is not None))
             unit = Unit(self._store.view, counters, self._rules, self._now())
             results = [wish.decide(unit) for wish in batch]
-            self._store.write(unit.changes)
-            await self._store.commit()
+            await self._store.commit(unit.changes)
         except BaseException:
             self.counters = None
             await self._store.rollback()

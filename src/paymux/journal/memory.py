@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from paymux.delivery import Proof
+from paymux.journal import RING
 from paymux.journal.changes import Changes, Counters, Rules
 from paymux.journal.group_commit import GroupCommit
 from paymux.journal.lookups import MOST_HINTS, Hints, give_up
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Rejection
     from paymux.journal.changes import KeptDelivery, KeptItem, Needs, Scope, Seen
     from paymux.lifecycle import Known
-
-RING = 1000
 
 
 @dataclass(slots=True)
@@ -42,7 +41,6 @@ class MemoryStore:
     lookups: dict[tuple[Scope, ObjectRef], LookupRow] = field(default_factory=dict)
     outbox: dict[tuple[int, int], OutboxRow] = field(default_factory=dict)
     emptied: set[int] = field(default_factory=set)
-    _written: Changes = field(default_factory=Changes, init=False)
 
     @property
     def view(self) -> MemoryStore:
@@ -72,18 +70,12 @@ class MemoryStore:
             chains={shard: row.chain for shard, row in newest.items()},
         )
 
-    async def begin(self) -> None:
-        await asyncio.sleep(0)
-
     def foresee(self, needs: Needs) -> None:
         """A dictionary is read as fast one by one."""
 
-    def write(self, changes: Changes) -> None:
-        self._written = changes
-
-    async def commit(self) -> None:
+    async def commit(self, changes: Changes) -> None:
         await asyncio.sleep(0)
-        self.apply(self._written)
+        self.apply(changes)
 
     async def rollback(self) -> None:
         await asyncio.sleep(0)

@@ -12,6 +12,7 @@ import orjson
 
 from paymux import lifecycle
 from paymux.errors import JournalUnavailable, JournalUnusable
+from paymux.journal import RING
 from paymux.journal.changes import Counters, Seen
 from paymux.journal.sqlite.outbox import open_to_read
 from paymux.journal.sqlite.rows import LOOKUP_COLUMNS, lookup_row, micro, statements
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from paymux.journal.sqlite.writing import Writing
     from paymux.lifecycle import Known
 
-RING: Final = 1000
 # A commit of nothing would say nothing about the disk.
 _PROBE: Final = ("INSERT OR REPLACE INTO meta VALUES ('probe', hex(randomblob(8)))", [()])
 
@@ -161,8 +161,6 @@ class SqliteStore:
         self.rejections: deque[tuple[int, Rejection]] = deque(maxlen=RING)
         self._writing = writing
         self._connection: sqlite3.Connection | None = None
-        self._batch: Batch = []
-        self._along: tuple[dict[int, int], int] = ({}, 0)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -176,22 +174,19 @@ class SqliteStore:
     def counters(self) -> Counters:
         return self.view.counters()
 
-    async def begin(self) -> None:
-        """The transaction is the Writer's, and short."""
-
     def foresee(self, needs: Needs) -> None:
         self.view.foresee(needs)
 
-    def write(self, changes: Changes) -> None:
-        self._batch = [(sql, rows) for sql, rows in statements(changes) if rows]
-        self._along = (dict(self.marks), self.rejections[-1][0] if self.rejections else 0)
-        self._batch += _along(self.marks, self.rejections)
-        self._batch = self._batch or [_PROBE]
-
-    async def commit(self) -> None:
-        batch, self._batch = self._batch, []
-        await self._writing.commit(batch)
-        self._written_along()
+    async def commit(self, changes: Changes) -> None:
+        """What waits goes along, and is forgotten when it is durable."""
+        marks, last = dict(self.marks), self.rejections[-1][0] if self.rejections else 0
+        batch = [(sql, rows) for sql, rows in statements(changes) if rows]
+        await self._writing.commit([*batch, *_along(marks, self.rejections)] or [_PROBE])
+        for shard, seq in marks.items():
+            if self.marks.get(shard) == seq:
+                del self.marks[shard]
+        while self.rejections and self.rejections[0][0] <= last:
+            self.rejections.popleft()
 
     async def rollback(self) -> None:
         await self._writing.settled()
@@ -210,14 +205,6 @@ class SqliteStore:
         if connection is not None:
             discard(connection)
         await self._writing.close()
-
-    def _written_along(self) -> None:
-        marks, last = self._along
-        for shard, seq in marks.items():
-            if self.marks.get(shard) == seq:
-                del self.marks[shard]
-        while self.rejections and self.rejections[0][0] <= last:
-            self.rejections.popleft()
 
 
 def _along(marks: Mapping[int, int], rejections: Iterable[tuple[int, Rejection]]) -> Batch:

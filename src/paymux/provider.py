@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from paymux.canonical import DisputeStatus, Entity, PaymentStatus, PayoutStatus, RefundStatus
+from paymux.wild import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import timedelta
     from enum import StrEnum
 
     from paymux.delivery import Asked, Verified
@@ -108,6 +110,20 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Redelivery:
+    """What the provider does without a good answer, as far as it says so: None is unknown.
+
+    `timeout`: how many seconds it waits for one; `attempts`: how often it sends in all; `window`: for how long.
+    `note`: what a number does not say, like what it does in the end.
+    """
+
+    timeout: float | None = None
+    attempts: int | None = None
+    window: timedelta | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """One key of an account's `[accounts.options]`. An empty `choices` admits any text."""
 
@@ -176,6 +192,8 @@ class Provider:
     every other event type is quarantined.
 
     `mapping` is the version of this file's mapping: raise it when the same bytes give another event.
+    `parse` reads a webhook's body; what an API answers is JSON always. `refusal` is the status of the answer to a
+    delivery that is not proven.
     `statuses` names the status tables, for `paymux providers`: title -> provider's word -> canonical status.
     `configure` chooses the scheme by the account's options, where the provider has more than one.
     `resends_current`: a retry carries the object as it is then, so only identity, amount and currency make a conflict.
@@ -192,7 +210,10 @@ class Provider:
     ignored: frozenset[str] = frozenset()
     split: Callable[[Wild], Iterable[Wild]] | None = None
     transitions: Transitions = Transitions()
+    parse: Callable[[bytes], Wild] = parse_json
     ack: Ack = Ack()
+    refusal: int = 401
+    redelivery: Redelivery = Redelivery()
     api: Api | None = None
     options: tuple[Option, ...] = ()
     configure: Callable[[Scheme, Mapping[str, str]], Scheme] | None = None

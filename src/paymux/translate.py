@@ -25,10 +25,9 @@ def translate(account: Account, verified: Verified) -> tuple[Item, ...]:
     others webhooks.
     """
     try:
-        body = parse_json(verified.delivery.body)
         if verified.delivery.asked is not None:
-            return _answer(account, verified, body)
-        return _webhook(account, verified, body)
+            return _answer(account, verified, parse_json(verified.delivery.body))
+        return _webhook(account, verified, account.provider.parse(verified.delivery.body))
     except Untranslatable as error:
         return (_unreadable(account, verified, _why(error), None),)
     except Exception as error:  # noqa: BLE001  # P6: a bug of ours keeps the delivery, too

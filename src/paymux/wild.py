@@ -1,4 +1,4 @@
-"""Untrusted JSON that knows its path; every leaf is tamed explicitly.
+"""Untrusted JSON, or a form, that knows its path; every leaf is tamed explicitly.
 
 orjson reads the body, once. What it would get wrong is caught before anything is read: repeated keys (it keeps
 the last), nesting too deep to write again, and numbers it turned into floats. A leaf that became a float is read
@@ -12,6 +12,7 @@ import json
 import re
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 DEEPEST: Final = 64
 LONGEST_TEXT: Final = 5000
 LONGEST_NUMBER: Final = 1000
+MOST_FIELDS: Final = 100  # of a form
 
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _SHORT = 10 ** (SHORTEST - 1)  # no card number is smaller
@@ -51,6 +53,22 @@ def parse_json(body: bytes) -> Wild:
     if not isinstance(value, dict):
         raise root.untamed("an object")
     return root
+
+
+def parse_form(body: bytes) -> Wild:
+    """The fields of an `application/x-www-form-urlencoded` body, as an object of texts.
+
+    Raises Untranslatable(shape): no such form, not UTF-8, more than MOST_FIELDS; (duplicate_key).
+    """
+    if not body.strip():
+        raise Untranslatable("the body is empty")
+    try:
+        pairs = parse_qsl(
+            body.decode(), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MOST_FIELDS
+        )
+    except ValueError:  # UnicodeDecodeError is one
+        raise Untranslatable("the body is no form") from None
+    return Wild(_unique(pairs), "", None, _Source(body))
 
 
 def _depth(value: Any) -> int:

@@ -39,7 +39,8 @@ MESSAGE_ID = "msg_2bT4nV8kQxW1"
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """`sign` makes the headers for a body and a secret. `signature` is the header that holds the proof, None for a hint.
+    """`sign` makes the headers for a body and a secret. `signature` is the header that holds the proof, None where no
+    header does. `sign_body` puts the proof into the body, before `sign` makes the headers.
 
     `signed_headers` are those that the signature covers beside the body. `binds` is false where the proof says nothing
     about the body.
@@ -48,6 +49,7 @@ class Way:
     label: str
     provider: Provider
     sign: Signer
+    sign_body: Callable[[bytes, str], bytes] = lambda body, _secret: body
     proof: Proof = Proof.SIGNATURE
     signature: bytes | None = None
     signed_headers: tuple[bytes, ...] = ()
@@ -58,7 +60,7 @@ class Way:
     def account(self, *secrets: str, livemode: bool | None = None) -> Account:
         """An account with these secrets; with the first one unless told."""
         scheme = self.provider.scheme(self.options)
-        keys = tuple(scheme.key(secret) for secret in (secrets or self.secrets[:1]) if self.signature)
+        keys = tuple(scheme.key(secret) for secret in (secrets or self.secrets[:1]) if secret)
         return Account(
             provider=self.provider,
             name="acme",
@@ -69,7 +71,9 @@ class Way:
 
     def delivery(self, body: bytes, secret: str | None = None) -> Delivery:
         """What the provider sends: the body, signed."""
-        return self.sent(body, self.sign(body, self.secrets[0] if secret is None else secret))
+        key = self.secrets[0] if secret is None else secret
+        signed = self.sign_body(body, key)
+        return self.sent(signed, self.sign(signed, key))
 
     def sent(self, body: bytes, headers: Headers) -> Delivery:
         return Delivery(

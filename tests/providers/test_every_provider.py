@@ -172,21 +172,18 @@ def test_each_object_of_the_api_has_a_sample(provider):
 @every_webhook
 def test_a_samples_event_type(way, sample):
     """It is the one in the file's name, and the provider knows it."""
-    [item] = translated(way, sample.body)
-
-    assert item.event_type == sample.name
+    assert {item.event_type for item in translated(way, sample.body)} == {sample.name}
     assert (sample.name in way.provider.events) != (sample.name in way.provider.ignored)
 
 
 @every_webhook
 def test_a_sample_is_understood(way, sample):
     """It says something, asks for something, or is ignored by decision: no sample of ours is quarantined."""
-    [item] = translated(way, sample.body)
-
     expected = Ignored if sample.name in way.provider.ignored else (Stated, Lookup)
-    assert isinstance(item.outcome, expected), item.outcome
-    if isinstance(item.outcome, Stated):
-        assert item.outcome.statements
+    for item in translated(way, sample.body):
+        assert isinstance(item.outcome, expected), item.outcome
+        if isinstance(item.outcome, Stated):
+            assert item.outcome.statements
 
 
 @every_answer
@@ -219,9 +216,9 @@ def test_an_answers_own_id(way, sample):
 def test_a_hint_only_asks(way):
     """Nothing of its body is published: each sample asks for an object or is ignored."""
     for sample in samples.webhooks(way.provider.name):
-        [item] = translated(way, sample.body)
-        assert isinstance(item.outcome, Lookup | Ignored)
-        assert offline_events(way.account(), verified(way, sample.body), item) == []
+        for item in translated(way, sample.body):
+            assert isinstance(item.outcome, Lookup | Ignored)
+            assert offline_events(way.account(), verified(way, sample.body), item) == []
 
 
 # --- proof
@@ -234,9 +231,10 @@ binding_ways = pytest.mark.parametrize("way", [way for way in WAYS if way.binds]
 def test_correctly_signed(way):
     """Every sample is accepted, and what proves it is named."""
     for sample in samples.webhooks(way.provider.name):
-        proven = verify(way.delivery(sample.body), way.account().checks)
+        sent = way.delivery(sample.body)
+        proven = verify(sent, way.account().checks)
         assert proven.proof is way.proof
-        assert proven.delivery.body == sample.body
+        assert proven.delivery is sent
 
 
 @signed_ways
@@ -383,7 +381,7 @@ def verified(way: Way, body: bytes) -> Verified:
 
 def verifier(way: Way) -> Callable[[bytes], Verified]:
     """As verified: what verification says is above; junk need not be signed to be translated."""
-    proven = verify(way.delivery(b"{}"), way.account().checks)
+    proven = verify(way.delivery(samples.webhooks(way.provider.name)[0].body), way.account().checks)
     return lambda body: Verified(replace(proven.delivery, body=body), proven.proof, proven.secret)
 
 

@@ -36,7 +36,7 @@ IDS = ["-".join((name, *options.values())) for name, options in WAYS]
 
 
 def sign(scheme, *, secret=SECRET, body=BODY):
-    return signed(scheme, secret=secret, body=body, message="msg_1", at=datetime.now(UTC))
+    return signed(scheme, secret=secret, body=body, message="msg_1", at=datetime.now(UTC)).headers
 
 
 def arrived(headers, body=BODY):

@@ -49,9 +49,9 @@ class Listener:
             return
         at = datetime.now(UTC)
         secret = OTHER if step.forged else SECRET
-        headers = signed(self.scheme, secret=secret, body=step.body, message=step.message, at=at)
+        sent = signed(self.scheme, secret=secret, body=step.body, message=step.message, at=at)
         delivery = self._delivery(
-            step.body, headers=tuple((name.encode(), value.encode()) for name, value in headers.items())
+            sent.body, headers=tuple((name.encode(), value.encode()) for name, value in sent.headers.items())
         )
         try:
             verified = verify(delivery, self.account.checks)

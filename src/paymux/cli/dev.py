@@ -269,8 +269,9 @@ def _welcome(gateway: Gateway, senders: Mapping[str, Sender], home: Path, server
 def _curl(sender: Sender, home: Path) -> str:
     now = datetime.now(UTC)
     body = Fresh().body(samples.webhook(sender.provider.name, "payment.succeeded").body, now)
+    sent = sender.signed(body, new_message(), now)
     file = home / "webhook.json"
-    file.write_bytes(body)
-    headers = sender.headers(body, new_message(), now)
+    file.write_bytes(sent.body)
+    headers = {"Content-Type": "application/json", **sent.headers}
     told = " ".join(f"-H '{name}: {value}'" for name, value in headers.items())
     return f"curl {sender.url} {told} --data-binary @{file}"

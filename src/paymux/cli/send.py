@@ -84,7 +84,7 @@ def send(
     if secret is None and (config is not None or found.scheme(told["options"]).proof != "hint"):
         told |= _configured(config, provider, account)
     sender = Sender(base=url, provider=found, account=account, **told)
-    messages = _repeated(_bodies(found, event, file), same=same)
+    messages = _repeated(provider, _bodies(found, event, file), same=same)
     sys.exit(asyncio.run(_post_all(sender, islice(messages, count), as_json=as_json)))
 
 
@@ -101,6 +101,7 @@ def _configured(config: Path | None, provider: str, account: str) -> dict[str, A
         "secret": found.secrets[0].get_secret_value() if found.secrets else "",
         "options": found.options,
         "path_token": found.path_token and found.path_token.get_secret_value(),
+        "public_url": found.public_url,
     }
 
 
@@ -122,12 +123,12 @@ def _rank(label: str) -> tuple[bool, bool, str]:
     return (not label.startswith("payment"), "succe" not in label, label)
 
 
-def _repeated(bodies: list[tuple[str, bytes, bool]], *, same: bool) -> Iterator[Message]:
+def _repeated(provider: str, bodies: list[tuple[str, bytes, bool]], *, same: bool) -> Iterator[Message]:
     from paymux.sandbox.fresh import Fresh
     from paymux.sandbox.sender import new_message
 
     made = (
-        Message(title=title, id=new_message(), body=Fresh().body(body, datetime.now(UTC)) if new else body)
+        Message(title=title, id=new_message(), body=Fresh(provider).body(body, datetime.now(UTC)) if new else body)
         for title, body, new in cycle(bodies)
     )
     return cycle([next(made)]) if same else made

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aiohttp.web import BaseRequest
 
 _BODILESS: Final = 204
+_UNREGISTERED: Final = {498: "Invalid Token"}  # statuses that a provider asks for and no standard has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,8 @@ class Answer:
     @cached_property
     def head(self) -> bytes:
         """Up to the Date header's value."""
-        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
+        phrase = _UNREGISTERED.get(self.status) or HTTPStatus(self.status).phrase
+        lines = [f"HTTP/1.1 {self.status} {phrase}"]
         if self.status != _BODILESS:
             lines += [f"Content-Type: {self.content_type}", f"Content-Length: {len(self.body)}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
@@ -93,8 +95,11 @@ def too_many(seconds: float) -> Answer:
     return _error(429, "too_many_requests", ("Retry-After", str(max(1, int(seconds + 0.999)))))
 
 
-# One body for every reason: a sender learns nothing of which check failed (V-21).
-UNAUTHORIZED: Final = _error(401, "unauthorized")
+def unauthorized(status: int) -> Answer:
+    """One body for every reason: a sender learns nothing of which check failed (V-21)."""
+    return _error(status, "unauthorized")
+
+
 NOT_FOUND: Final = _error(404, "not_found")
 METHOD_NOT_ALLOWED: Final = _error(405, "method_not_allowed", ("Allow", "POST"), closes=True)
 READ_ONLY: Final = _error(405, "method_not_allowed", ("Allow", "GET, HEAD"), closes=True)

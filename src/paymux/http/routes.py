@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from paymux.delivery import Proof
-from paymux.http.answers import Answer
+from paymux.http.answers import Answer, unauthorized
 from paymux.http.limits import Addresses, Bucket
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Route:
     name: str
     path: str
     ack: Answer
+    refusal: Answer
     max_body: int
     has_token: bool
     public_url: str | None
@@ -62,6 +63,7 @@ def _route(setup: AccountSetup) -> Route:
         name=setup.account.name,
         path=f"{PREFIX}{provider.name}/{setup.account.name}",
         ack=Answer(status=provider.ack.status, body=provider.ack.body, content_type=provider.ack.content_type),
+        refusal=unauthorized(provider.refusal),
         max_body=setup.max_body,
         has_token=settings.path_token is not None,
         public_url=settings.public_url,

@@ -28,7 +28,6 @@ from paymux.http.answers import (
     READ_ONLY,
     TIMED_OUT,
     TOO_LARGE,
-    UNAUTHORIZED,
     UNAVAILABLE,
     Answer,
     Reply,
@@ -186,7 +185,7 @@ class Webhooks:
 
     async def _read(self, request: BaseRequest, route: Route, query: str, token: str | None, address: str) -> Delivery:
         if route.allow_from and not is_in(address, route.allow_from):
-            raise _Refused("address_not_allowed", UNAUTHORIZED)
+            raise _Refused("address_not_allowed", route.refusal)
         body = await bodies.read(
             request, limit=route.max_body, seconds=self._limits.body_timeout, room=self._room, address=address
         )
@@ -285,7 +284,7 @@ def _proven(route: Route, delivery: Delivery) -> Verified:
     try:
         return verify(delivery, route.account.checks)
     except Rejected as error:
-        raise _Refused(error.reason, UNAUTHORIZED, delivery.body) from None
+        raise _Refused(error.reason, route.refusal, delivery.body) from None
 
 
 def _asks_nothing(route: Route, items: Sequence[Item], body: bytes) -> _Refused:
@@ -293,7 +292,7 @@ def _asks_nothing(route: Route, items: Sequence[Item], body: bytes) -> _Refused:
     reasons = {item.outcome.reason for item in items if isinstance(item.outcome, Quarantined)}
     if reasons == {"unknown_event_type"}:
         return _Refused("hint_unknown_event", route.ack, body)
-    return _Refused("hint_malformed", UNAUTHORIZED, body)
+    return _Refused("hint_malformed", route.refusal, body)
 
 
 def _spend(route: Route, verified: Verified, address: str) -> None:

@@ -14,10 +14,12 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-# Ids of events and of what money moves by; customers and invoices stay who they are.
-_IDS: Final = re.compile(
-    rb"(?<![A-Za-z0-9_])(evt|pi|ch|py|re|pyr|dp|du|po|pay|ref|refund|pym|attempt)_(?=[A-Za-z]*[0-9])([A-Za-z0-9]{6,64})"
+# Ids of events and of what money moves by; customers and invoices stay who they are. The first group stays as it is.
+_PREFIXED: Final = re.compile(
+    rb"(?<![A-Za-z0-9_])((?:evt|pi|ch|py|re|pyr|dp|du|po|pay|ref|refund|pym|attempt)_)(?=[A-Za-z]*[0-9])[A-Za-z0-9]{6,64}"
 )
+# Providers whose ids have other forms.
+IDS: Final[Mapping[str, re.Pattern[bytes]]] = {}
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SECONDS: Final = range(1_500_000_000, 2_200_000_000)
@@ -32,6 +34,7 @@ _ALPHABETS: Final = ("01234567", "ABCDEFGHJKMNPQRSTVWXYZ", "abcdefghjkmnpqrstvwx
 class Fresh:
     """One new id for each old one, however often it comes: the bodies of one story stay about the same payment."""
 
+    provider: str = ""
     ids: dict[bytes, bytes] = field(default_factory=dict)
     salt: bytes = field(default_factory=lambda: secrets.token_bytes(16))
 
@@ -40,7 +43,7 @@ class Fresh:
         return shifted(self.renamed(body), at)
 
     def renamed(self, body: bytes) -> bytes:
-        return _IDS.sub(lambda found: self._id(found[0], found[1]), body)
+        return IDS.get(self.provider, _PREFIXED).sub(lambda found: self._id(found[0], found[1]), body)
 
     def unite(self, ids: Sequence[str]) -> None:
         """All of these become one id."""
@@ -49,8 +52,7 @@ class Fresh:
 
     def _id(self, old: bytes, prefix: bytes) -> bytes:
         if old not in self.ids:
-            tail = old[len(prefix) + 1 :].decode()
-            self.ids[old] = prefix + b"_" + "".join(map(_another, tail)).encode()
+            self.ids[old] = prefix + "".join(map(_another, old[len(prefix) :].decode())).encode()
         return self.ids[old]
 
 
@@ -60,13 +62,26 @@ def renewed(body: bytes, says: Mapping[str, Any]) -> bytes:
 
 
 def shifted(body: bytes, at: datetime) -> bytes:
-    """Numbers keep their digits, keys their order; the spacing goes."""
+    """Numbers keep their digits, keys their order; the spacing of JSON goes. The newest time of another text is its
+    own.
+    """
+    if body.lstrip()[:1] not in (b"{", b"["):
+        return _shifted_text(body.decode(), at).encode()
     value = json.loads(body, parse_float=orjson.Fragment)
     own = _own_time(value)
     return orjson.dumps(value if own is None else _moved(value, at.replace(microsecond=0) - own))
 
 
+def _shifted_text(text: str, at: datetime) -> str:
+    own = max((datetime.fromisoformat(found[0]) for found in _TIME.finditer(text)), default=None)
+    if own is None:
+        return text
+    return _TIME.sub(lambda found: _moved_text(found[0], at.replace(microsecond=0) - own), text)
+
+
 def _another(character: str) -> str:
+    if not character.isalnum():
+        return character
     kind = 0 if character.isdigit() else 1 if character.isupper() else 2
     return secrets.choice(_ALPHABETS[kind])
 

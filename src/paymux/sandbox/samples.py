@@ -1,6 +1,6 @@
 """Whole payloads of our own, one file each: the examples of the tests, of `paymux send` and of `paymux dev`.
 
-`samples/<provider>/webhooks/<event type>[--<variant>].json` is the body of a webhook,
+`samples/<provider>/webhooks/<event type>[--<variant>].json` (or .form, .xml) is the body of a webhook,
 `samples/<provider>/api/<object>[--<variant>].json` what the provider's API answers to a GET, `list` what it answers
 when asked for payments.
 """
@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Final, Literal
 
 LIST: Final = "list"
+_KINDS: Final = (".json", ".form", ".xml")
 
 _ROOM = files("paymux.sandbox") / "samples"
 
@@ -58,10 +59,10 @@ def _read(provider: str, shelf: Literal["webhooks", "api"]) -> tuple[Sample, ...
     room = _ROOM / provider / shelf
     if not room.is_dir():
         return ()
-    found = [_sample(provider, file.name, file.read_bytes()) for file in room.iterdir() if file.name.endswith(".json")]
+    found = [_sample(provider, file.name, file.read_bytes()) for file in room.iterdir() if file.name.endswith(_KINDS)]
     return tuple(sorted(found, key=lambda sample: (sample.name, sample.variant)))
 
 
 def _sample(provider: str, file: str, body: bytes) -> Sample:
-    name, _, variant = file.removesuffix(".json").partition("--")
+    name, _, variant = file.rpartition(".")[0].partition("--")
     return Sample(provider=provider, name=name, variant=variant, body=body)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from paymux.sandbox.signing import signed
+from paymux.sandbox.signing import Signed, signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,35 +44,38 @@ class Sender:
     secret: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     path_token: str | None = None
+    public_url: str | None = None
 
     @property
     def url(self) -> str:
         token = f"/{self.path_token}" if self.path_token else ""
         return f"{self.base.rstrip('/')}/webhooks/{self.provider.name}/{self.account}{token}"
 
-    def headers(self, body: bytes, message: str, at: datetime, *, secret: str | None = None) -> dict[str, str]:
+    def signed(self, body: bytes, message: str, at: datetime, *, secret: str | None = None) -> Signed:
         """Raises ValueError for a scheme that nothing here signs for."""
         scheme = self.provider.scheme(self.options)
         key = self.secret if secret is None else secret
-        return {
-            "Content-Type": "application/json",
-            **signed(scheme, secret=key, body=body, message=message, at=at),
-        }
+        return signed(scheme, secret=key, body=body, message=message, at=at, url=self.public_url or self.url)
 
     async def post(
         self, session: aiohttp.ClientSession, body: bytes, message: str, *, secret: str | None = None
     ) -> Reply:
         """Signed with the account's secret, or with another one."""
-        headers = self.headers(body, message, datetime.now(UTC), secret=secret)
+        sent = self.signed(body, message, datetime.now(UTC), secret=secret)
+        headers = {"Content-Type": _content_type(sent.body), **sent.headers}
         started = time.perf_counter()
         try:
             async with session.post(
-                self.url, data=body, headers=headers, timeout=DEADLINE, allow_redirects=False
+                self.url, data=sent.body, headers=headers, timeout=DEADLINE, allow_redirects=False
             ) as response:
                 status, text = response.status, await response.text(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             status, text = None, _why(error)
         return Reply(status=status, text=text, milliseconds=(time.perf_counter() - started) * 1000)
+
+
+def _content_type(body: bytes) -> str:
+    return "application/json" if body.lstrip()[:1] in (b"{", b"[") else "application/x-www-form-urlencoded"
 
 
 def _why(error: Exception) -> str:

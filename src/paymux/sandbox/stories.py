@@ -74,7 +74,7 @@ class Held:
 
 def told(story: Story, now: datetime) -> Iterator[Webhook | Held]:
     """The story's steps in order, with ids that are new and times of which the latest is `now`."""
-    fresh = Fresh()
+    fresh = Fresh(story.provider)
     fresh.unite(story.same)
     start = now - timedelta(seconds=max(step.at for step in story.steps))
     for step in story.steps:

@@ -104,7 +104,7 @@ def _signed_otherwise() -> list[bytes]:
     seeds = []
     for number, scheme in enumerate(_schemes()):
         body = b'{"id":"evt_1"}'
-        headers = signed(scheme, secret=OTHER, body=body, message="msg_1", at=NOW)
+        headers = signed(scheme, secret=OTHER, body=body, message="msg_1", at=NOW).headers
         lines = "\r\n".join(f"{name}: {value}" for name, value in headers.items())
         seeds.append(bytes([number]) + lines.encode() + END_OF_HEADERS + body)
     return seeds

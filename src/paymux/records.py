@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _EVENTS: Final = UUID("6f3d2f0e-6a4e-5d0f-9d53-0b6a2b0f7c11")
 _QUARANTINE: Final = UUID("b8f1c1d4-52b5-5a38-8f2e-6f1f3c0a9e27")
+_CORRECTIONS: Final = UUID("3a1c3f5e-8f44-5a53-9a3f-5b1ad2d9f0c7")
+_NO_REPLAY: Final = b'"replay_id":null'
+REPLAY: Final = "paymux_replay"  # the header of a republished record
 _CONTENT_TYPE: Final = ("content-type", CONTENT_TYPE.encode())
 _OPTIONS: Final = orjson.OPT_UTC_Z
 _OVERHEAD: Final = 70  # bytes of a record beside key, value and headers, rounded up
@@ -65,13 +68,31 @@ class Spoken:
     event_key: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Why an event is made from a delivery that was heard before: the replay, and the event that it corrects."""
+
+    replay_id: str
+    corrects: str | None = None
+
+
 def event_record(
-    spoken: Spoken, announcement: lifecycle.Announcement, *, topic: str, key: str, payment_id: str | None
+    spoken: Spoken,
+    announcement: lifecycle.Announcement,
+    *,
+    topic: str,
+    key: str,
+    payment_id: str | None,
+    again: Again | None = None,
 ) -> Record:
     """The record of one canonical event."""
     account, life = spoken.account, announcement.lifecycle
     identity = event_id(account, spoken.event_key, spoken.statement, announcement.slot)
+    if again is not None and again.corrects is not None:
+        identity = correction_id(again.corrects, account.mapping)
     event = _event(spoken, identity, announcement.type, life, payment_id)
+    if again is not None:
+        event["data"]["origin"] |= {"replay_id": again.replay_id, "corrects": again.corrects}
     headers: tuple[tuple[str, bytes], ...] = (
         _CONTENT_TYPE,
         ("ce_id", identity.encode()),
@@ -132,6 +153,20 @@ def event_id(account: Account, event_key: str, statement: Statement, slot: str) 
     block = statement.block
     parts = (account.provider.name, account.name, event_key, block.entity, block.id, slot)
     return str(uuid5(_EVENTS, "\n".join(parts)))
+
+
+def correction_id(event_id: str, mapping: str) -> str:
+    """Of what a mapping says instead of an event: the same however often it is made."""
+    return str(uuid5(_CORRECTIONS, f"{event_id}\n{mapping}"))
+
+
+def republished(record: Record, *, replay_id: str, topic: str | None) -> Record:
+    """An event once more, under its own id: marked as such, and otherwise byte for byte what it was."""
+    value = record.value
+    if value.count(_NO_REPLAY) == 1:  # metadata may hold anything; then the header alone says it
+        value = value.replace(_NO_REPLAY, b'"replay_id":"%b"' % replay_id.encode())
+    headers = tuple((name, each) for name, each in record.headers if name != REPLAY)
+    return replace(record, topic=topic or record.topic, value=value, headers=(*headers, (REPLAY, replay_id.encode())))
 
 
 def entity_key(account: Account, entity_id: str) -> str:

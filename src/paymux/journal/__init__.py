@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from paymux.delivery import Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from paymux.delivery import ObjectRef, Proof, Verified
+    from paymux.journal.decide import Unit
     from paymux.provider import Account
     from paymux.records import Record
     from paymux.statement import Item
+
+T = TypeVar("T")
 
 RING: Final = 1000  # rejections that are kept
 
@@ -194,6 +197,12 @@ class Journal(Outbox, Protocol):
         """Let go of bodies and headers that came before, and of what was published of them: at most `limit` of each,
         oldest first; how many that were. What is quarantined, waits for a lookup or is not published stays whole, as
         do dedupe keys, digests, outcomes and payment states. Raises JournalUnavailable.
+        """
+        ...
+
+    async def change(self, decide: Callable[[Unit], T]) -> T:
+        """Let an operation of an operator change something, in one commit: all of it or nothing. Returns what `decide`
+        does, once that is durable. Raises JournalUnavailable.
         """
         ...
 

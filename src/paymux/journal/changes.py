@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from paymux.delivery import Delivery, ObjectRef, Proof
     from paymux.journal import LookupRow, OutboxRow, Result
+    from paymux.journal.audit import Audited
+    from paymux.journal.jobs import Change, Job
     from paymux.lifecycle import Known
     from paymux.records import Topics
     from paymux.statement import Item
 
 Scope = tuple[str, str]  # provider, account
+
+DISCARDED: Final = "discarded"  # the reason of an item that an operator took out of quarantine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,23 @@ class KeptItem:
     path: str | None = None
     detail: str | None = None
     payment_keys: tuple[str, ...] = ()
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """An item that is stored, to be heard again: `row` is its place in the order in which items were heard, `attempt`
+    counts how often its delivery was translated anew with another result.
+    """
+
+    row: int
+    delivery: int
+    dedupe_key: str | None
+    result: str
+    outcome: str
+    reason: str | None
+    path: str | None
+    attempt: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,18 +102,32 @@ class View(Protocol):
 
     def lookup(self, scope: Scope, ref: ObjectRef) -> LookupRow | None: ...
 
+    def filed(self, delivery: int) -> Sequence[Filed]:
+        """The items of a delivery's row, as they were heard first."""
+        ...
+
+    def is_published(self, event_id: str) -> bool:
+        """Whether the outbox has it."""
+        ...
+
+    def job(self, job_id: str) -> Job | None: ...
+
 
 @dataclass(slots=True, kw_only=True)
 class Counters:
-    """The last numbers given away; the outbox counts for each shard, and `chains` has the last row's chain."""
+    """The last numbers given away; the outbox counts for each shard, and `chains` has the last row's chain. `acts` and
+    `acts_chain` are the audit trail's.
+    """
 
     delivery: int = 0
     lookup: int = 0
+    acts: int = 0
+    acts_chain: str = ""
     outbox: dict[int, int] = field(default_factory=dict)
     chains: dict[int, str] = field(default_factory=dict)
 
     def copy(self) -> Counters:
-        return Counters(delivery=self.delivery, lookup=self.lookup, outbox=dict(self.outbox), chains=dict(self.chains))
+        return replace(self, outbox=dict(self.outbox), chains=dict(self.chains))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +141,9 @@ class Rules:
 
 @dataclass(slots=True, kw_only=True)
 class Changes:
-    """What is to be written. A lookup of None is to be deleted. `expired` are rows of deliveries without body and
-    headers from now on, `forgotten` outbox rows as (shard, seq).
+    """What is to be written. A lookup of None is to be deleted. `refiled` are rows of items that others in `items`
+    stand for from now on, `discarded` those that an operator took out of quarantine, and why. `expired` are rows of
+    deliveries without body and headers from now on, `forgotten` outbox rows as (shard, seq).
     """
 
     deliveries: list[KeptDelivery] = field(default_factory=list)
@@ -120,6 +156,11 @@ class Changes:
     lookups: dict[tuple[Scope, ObjectRef], LookupRow | None] = field(default_factory=dict)
     given_up: list[tuple[str, str, str]] = field(default_factory=list)
     outbox: list[OutboxRow] = field(default_factory=list)
+    refiled: list[int] = field(default_factory=list)
+    discarded: list[tuple[int, str]] = field(default_factory=list)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    found: list[Change] = field(default_factory=list)
+    audit: list[Audited] = field(default_factory=list)
     expired: list[int] = field(default_factory=list)
     forgotten: list[tuple[int, int]] = field(default_factory=list)
 
@@ -137,6 +178,7 @@ class Overlay:
     def __init__(self, below: View) -> None:
         self._below = below
         self.changes = Changes()
+        self.published: set[str] = set()
 
     def seen(self, scope: Scope, dedupe_key: str) -> Seen | None:
         return self.changes.seen.get((scope, dedupe_key)) or self._below.seen(scope, dedupe_key)
@@ -154,3 +196,12 @@ class Overlay:
         if (scope, ref) in self.changes.lookups:
             return self.changes.lookups[scope, ref]
         return self._below.lookup(scope, ref)
+
+    def filed(self, delivery: int) -> Sequence[Filed]:
+        return self._below.filed(delivery)
+
+    def is_published(self, event_id: str) -> bool:
+        return event_id in self.published or self._below.is_published(event_id)
+
+    def job(self, job_id: str) -> Job | None:
+        return self.changes.jobs.get(job_id) or self._below.job(job_id)

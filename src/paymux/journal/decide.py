@@ -7,25 +7,45 @@ commit, and leaves the changes as rows for the journal to write.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from paymux.canonical import QuarantineData
 from paymux.delivery import Proof
 from paymux.errors import JournalError
 from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Result, chained
+from paymux.journal.audit import Audited
+from paymux.journal.audit import chained as audit_chained
 from paymux.journal.changes import KeptDelivery, KeptItem, Overlay, Seen
-from paymux.journal.speech import speech
-from paymux.records import quarantine_record
+from paymux.journal.speech import Speech
+from paymux.records import event_record, quarantine_record
 from paymux.statement import OUTCOMES, Ignored, Item, Lookup, Quarantined, Stated
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from paymux.delivery import ObjectRef
+    from paymux.journal.audit import Act
     from paymux.journal.changes import Counters, Rules, Scope, View
-    from paymux.records import Record
+    from paymux.journal.jobs import Job
+    from paymux.records import Again, Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearing:
+    """How an item is heard: for which time, in which replay, what is left out because it is published, and which item's
+    row it stands for from now on. `only_news`: an item that says nothing new is left as it is filed.
+    """
+
+    attempt: int = 1
+    again: Again | None = None
+    is_published: Callable[[str], bool] | None = None
+    replaces: int | None = None
+    only_news: bool = False
+
+
+FIRST: Final = Hearing()
 
 
 class Unit:
@@ -33,11 +53,11 @@ class Unit:
 
     def __init__(self, view: View, counters: Counters, rules: Rules, now: datetime) -> None:
         """`counters` is counted on: give a copy, and keep it once the commit is done."""
-        self._overlay = Overlay(view)
+        self.overlay = Overlay(view)
         self._counters = counters
-        self._rules = rules
-        self._now = now
-        self.changes = self._overlay.changes
+        self.rules = rules
+        self.now = now
+        self.changes = self.overlay.changes
 
     def append(self, entry: Entry) -> tuple[Receipt, ...]:
         """Decide one delivery. One receipt for each item."""
@@ -65,16 +85,16 @@ class Unit:
     def give_up(self, lookup: LookupRow, *, reason: str, detail: str) -> None:
         """The API will not say: quarantine what asked, unless something asked again meanwhile."""
         scope = (lookup.provider, lookup.account)
-        row = self._overlay.lookup(scope, lookup.ref)
+        row = self.overlay.lookup(scope, lookup.ref)
         if row is None or row.id != lookup.id:
             return
         if row.asked > lookup.asked:
-            self.changes.lookups[scope, lookup.ref] = replace(row, attempts=0, due_at=self._now)
+            self.changes.lookups[scope, lookup.ref] = replace(row, attempts=0, due_at=self.now)
             return
         self.changes.lookups[scope, lookup.ref] = None
         if row.proof is not Proof.HINT:
             self.changes.given_up.append((row.delivery_id, reason, detail))
-            self._publish(
+            self.publish(
                 row.delivery_id,
                 quarantine_record(
                     QuarantineData(
@@ -90,16 +110,29 @@ class Unit:
                         event_type=row.event_type,
                         received_at=row.received_at,
                     ),
-                    topic=self._rules.topics.quarantine,
+                    topic=self.rules.topics.quarantine,
                     attempt=f"{row.ref.object} {row.ref.id} {row.asked}",
                 ),
             )
 
     def postpone(self, lookup: LookupRow, until: datetime) -> None:
         scope = (lookup.provider, lookup.account)
-        row = self._overlay.lookup(scope, lookup.ref)
+        row = self.overlay.lookup(scope, lookup.ref)
         if row is not None and row.id == lookup.id:
             self.changes.lookups[scope, lookup.ref] = replace(row, attempts=row.attempts + 1, due_at=until)
+
+    def audit(self, act: Act) -> None:
+        """Part of the same commit as what it tells of."""
+        counters = self._counters
+        counters.acts += 1
+        counters.acts_chain = audit_chained(counters.acts_chain, counters.acts, self.now, act)
+        self.changes.audit.append(Audited(row=counters.acts, at=self.now, act=act, chain=counters.acts_chain))
+
+    def job(self, job_id: str) -> Job | None:
+        return self.overlay.job(job_id)
+
+    def keep_job(self, job: Job) -> None:
+        self.changes.jobs[job.id] = replace(job, updated_at=self.now)
 
     def expire(self, deliveries: Sequence[int], outbox: Sequence[tuple[int, int]]) -> None:
         """Both are old, and nothing needs them any more: the journal has seen to it."""
@@ -109,7 +142,7 @@ class Unit:
     # --- deliveries and items
 
     def _seen(self, scope: Scope, item: Item) -> Seen | None:
-        return None if item.event_key is None else self._overlay.seen(scope, item.event_key)
+        return None if item.event_key is None else self.overlay.seen(scope, item.event_key)
 
     def _keep(self, entry: Entry, sha256: bytes) -> int:
         self._counters.delivery += 1
@@ -142,7 +175,7 @@ class Unit:
             return self._new(entry, item, row, sha256)
         if _differs(old, item):
             return self._conflict(entry, item, row, sha256)
-        self._keep_item(entry, item, row, dedupe_key=None, result=Result.DUPLICATE)
+        self.keep_item(entry, item, row, dedupe_key=None, result=Result.DUPLICATE)
         return Receipt(result=Result.DUPLICATE, outcome=_word(item))
 
     def _new(self, entry: Entry, item: Item, row: int, sha256: bytes) -> Receipt:
@@ -151,14 +184,14 @@ class Unit:
             self.changes.seen[scope, item.event_key] = Seen(delivery=row, fingerprint=item.fingerprint, sha256=sha256)
         match item.outcome:
             case Stated():
-                return self._stated(entry, item, row, item.outcome)
+                return self.stated(entry, item, row, item.outcome)
             case Lookup():
-                self._ask(entry, item, item.outcome)
+                self.ask(entry, item, item.outcome)
             case Quarantined():
-                return self._quarantine(entry, item, row, item.outcome)
+                return self.quarantine(entry, item, row, item.outcome)
             case Ignored():
                 pass
-        self._keep_item(entry, item, row, dedupe_key=item.event_key, result=Result.NEW)
+        self.keep_item(entry, item, row, dedupe_key=item.event_key)
         return Receipt(result=Result.NEW, outcome=_word(item))
 
     def _conflict(self, entry: Entry, item: Item, row: int, sha256: bytes) -> Receipt:
@@ -166,37 +199,63 @@ class Unit:
         scope = (entry.account.provider.name, entry.account.name)
         key = f"{item.event_key}\n{hashlib.sha256(item.fingerprint.encode()).hexdigest()}"
         why = Quarantined(reason="conflict", detail="the same event key came before with another content")
-        if self._overlay.seen(scope, key) is not None:
-            self._keep_item(entry, item, row, dedupe_key=None, result=Result.CONFLICT, why=why)
+        if self.overlay.seen(scope, key) is not None:
+            self.keep_item(entry, item, row, dedupe_key=None, result=Result.CONFLICT, why=why)
             return Receipt(result=Result.CONFLICT, outcome="quarantined", reason="conflict")
         self.changes.seen[scope, key] = Seen(delivery=row, fingerprint=item.fingerprint, sha256=sha256)
-        return self._quarantine(entry, item, row, why, dedupe_key=key, result=Result.CONFLICT)
+        return self.quarantine(entry, item, row, why, dedupe_key=key, result=Result.CONFLICT)
 
-    def _stated(self, entry: Entry, item: Item, row: int, stated: Stated) -> Receipt:
-        said = speech(self._overlay, self._rules.topics.events)
+    def stated(self, entry: Entry, item: Item, row: int, stated: Stated, hearing: Hearing = FIRST) -> Receipt:
+        """Publish what an item states, under what is known by now."""
+        said = Speech(overlay=Overlay(self.overlay), is_published=hearing.is_published)
         try:
             said.say(entry, item, stated.statements)
+            records = self.records(said, hearing.again)
         except JournalError:  # it could not be read: no fault of the delivery
             raise
         except Exception as error:  # noqa: BLE001  # P6: an error of ours keeps the delivery and says so
             why = Quarantined(reason="internal_error", detail=type(error).__name__)
-            return self._quarantine(entry, item, row, why)
-        if any(record.size > self._rules.max_record for _, record in said.records):
-            detail = f"a record would be larger than {self._rules.max_record} bytes"
-            return self._quarantine(entry, item, row, Quarantined(reason="too_large", detail=detail))
+            return self.quarantine(entry, item, row, why, hearing=hearing)
+        if hearing.only_news and not records:
+            return Receipt(result=Result.DUPLICATE, outcome="events")
+        if too_large := self.too_large(records):
+            return self.quarantine(entry, item, row, too_large, hearing=hearing)
         self.changes.update(said.overlay.changes)
-        for key, record in said.records:
-            self._publish(key, record, row)
+        for key, record in records:
+            self.publish(key, record, row)
         keys = tuple(said.overlay.changes.known)
-        self._keep_item(entry, item, row, dedupe_key=item.event_key, result=Result.NEW, payment_keys=keys)
+        self.keep_item(entry, item, row, dedupe_key=item.event_key, payment_keys=keys, hearing=hearing)
         return Receipt(
             result=Result.NEW,
             outcome="events",
-            event_ids=tuple(record.event_id for _, record in said.records),
+            event_ids=tuple(record.event_id for _, record in records),
             unexpected=said.unexpected,
         )
 
-    def _quarantine(
+    def records(self, said: Speech, again: Again | None = None) -> list[tuple[str, Record]]:
+        """What was said, each with its key, in order."""
+        topic = self.rules.topics.events
+        return [
+            (
+                told.key,
+                event_record(
+                    told.spoken,
+                    told.announcement,
+                    topic=topic,
+                    key=told.key,
+                    payment_id=told.payment_id,
+                    again=again,
+                ),
+            )
+            for told in said.told
+        ]
+
+    def too_large(self, records: Sequence[tuple[str, Record]]) -> Quarantined | None:
+        if all(record.size <= self.rules.max_record for _, record in records):
+            return None
+        return Quarantined(reason="too_large", detail=f"a record would be larger than {self.rules.max_record} bytes")
+
+    def quarantine(
         self,
         entry: Entry,
         item: Item,
@@ -205,7 +264,9 @@ class Unit:
         *,
         dedupe_key: str | None = None,
         result: Result = Result.NEW,
+        hearing: Hearing = FIRST,
     ) -> Receipt:
+        """Publish why an item cannot be translated."""
         delivery = entry.verified.delivery
         record = quarantine_record(
             QuarantineData(
@@ -221,30 +282,28 @@ class Unit:
                 event_type=item.event_type,
                 received_at=delivery.received_at,
             ),
-            topic=self._rules.topics.quarantine,
+            topic=self.rules.topics.quarantine,
+            attempt=hearing.attempt,
         )
-        self._publish(delivery.id, record, row)
-        self._keep_item(
-            entry,
-            item,
-            row,
-            dedupe_key=dedupe_key or item.event_key,
-            result=result,
-            why=why,
-        )
+        self.publish(delivery.id, record, row)
+        key = dedupe_key or item.event_key
+        self.keep_item(entry, item, row, dedupe_key=key, result=result, why=why, hearing=hearing)
         return Receipt(result=result, outcome="quarantined", reason=why.reason, event_ids=(record.event_id,))
 
-    def _keep_item(
+    def keep_item(
         self,
         entry: Entry,
         item: Item,
         row: int,
         *,
         dedupe_key: str | None,
-        result: Result,
+        result: Result = Result.NEW,
         why: Quarantined | None = None,
         payment_keys: tuple[str, ...] = (),
+        hearing: Hearing = FIRST,
     ) -> None:
+        if hearing.replaces is not None:
+            self.changes.refiled.append(hearing.replaces)
         self.changes.items.append(
             KeptItem(
                 delivery=row,
@@ -257,16 +316,18 @@ class Unit:
                 path=why.path if why else None,
                 detail=why.detail if why else None,
                 payment_keys=payment_keys,
+                attempt=hearing.attempt,
             )
         )
 
-    def _publish(self, key: str, record: Record, delivery: int | None = None) -> None:
-        shard = shard_of(key, self._rules.shards)
+    def publish(self, key: str, record: Record, delivery: int | None = None) -> None:
+        shard = shard_of(key, self.rules.shards)
         seq = self._counters.outbox.get(shard, 0) + 1
         chain = chained(self._counters.chains.get(shard, ""), record.event_id)
         self._counters.outbox[shard], self._counters.chains[shard] = seq, chain
+        self.overlay.published.add(record.event_id)
         self.changes.outbox.append(
-            OutboxRow(shard=shard, seq=seq, record=record, created_at=self._now, chain=chain, delivery=delivery)
+            OutboxRow(shard=shard, seq=seq, record=record, created_at=self.now, chain=chain, delivery=delivery)
         )
 
     # --- lookups
@@ -277,22 +338,22 @@ class Unit:
             return False
         return all(
             isinstance(item.outcome, Lookup)
-            and all(self._overlay.lookup(scope, ref) is not None for ref in item.outcome.objects)
+            and all(self.overlay.lookup(scope, ref) is not None for ref in item.outcome.objects)
             for item in entry.items
         )
 
     def _repeated(self, entry: Entry, item: Item) -> Receipt:
         if isinstance(item.outcome, Lookup):
-            self._ask(entry, item, item.outcome)
+            self.ask(entry, item, item.outcome)
         return Receipt(result=Result.DUPLICATE, outcome="lookup")
 
-    def _ask(self, entry: Entry, item: Item, lookup: Lookup) -> None:
+    def ask(self, entry: Entry, item: Item, lookup: Lookup) -> None:
         """One row for each object however many deliveries ask; a later one makes it due, unless it backs off."""
         scope = (entry.account.provider.name, entry.account.name)
         for ref in lookup.objects:
-            old = self._overlay.lookup(scope, ref)
+            old = self.overlay.lookup(scope, ref)
             new = self._asked(entry, item, lookup, ref) if old is None else _asked_again(old, entry, item, lookup)
-            self.changes.lookups[scope, ref] = new if new.attempts else replace(new, due_at=self._now)
+            self.changes.lookups[scope, ref] = new if new.attempts else replace(new, due_at=self.now)
 
     def _asked(self, entry: Entry, item: Item, lookup: Lookup, ref: ObjectRef) -> LookupRow:
         self._counters.lookup += 1
@@ -306,7 +367,7 @@ class Unit:
             occurred_at=item.occurred_at,
             asked=1,
             attempts=0,
-            due_at=self._now,
+            due_at=self.now,
             delivery_id=delivery.id,
             event_key=item.event_key,
             event_type=item.event_type,
@@ -316,11 +377,11 @@ class Unit:
 
     def _answered(self, scope: Scope, entry: Entry) -> None:
         asked = entry.verified.delivery.asked
-        row = self._overlay.lookup(scope, asked.ref) if asked else None
+        row = self.overlay.lookup(scope, asked.ref) if asked else None
         if asked is None or row is None or row.id != entry.answers:
             return
         if row.asked > entry.asked:
-            self.changes.lookups[scope, asked.ref] = replace(row, attempts=0, rounds=0, due_at=self._now)
+            self.changes.lookups[scope, asked.ref] = replace(row, attempts=0, rounds=0, due_at=self.now)
         elif entry.again_at is not None:
             self.changes.lookups[scope, asked.ref] = replace(
                 row, attempts=0, rounds=row.rounds + 1, due_at=entry.again_at

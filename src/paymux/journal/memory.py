@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from paymux.delivery import Proof
 from paymux.journal import RING
-from paymux.journal.changes import Changes, Counters, Rules
+from paymux.journal.changes import DISCARDED, Changes, Counters, Filed, Rules
 from paymux.journal.group_commit import GroupCommit
 from paymux.journal.lookups import MOST_HINTS, Hints, give_up
 from paymux.records import Topics
@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 
     from paymux.delivery import ObjectRef
     from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Rejection
+    from paymux.journal.audit import Audited
     from paymux.journal.changes import KeptDelivery, KeptItem, Needs, Scope, Seen
+    from paymux.journal.decide import Unit
+    from paymux.journal.jobs import Change, Job
     from paymux.lifecycle import Known
+
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -33,7 +39,7 @@ class MemoryStore:
 
     deliveries: dict[int, KeptDelivery] = field(default_factory=dict)
     attempts: dict[int, int] = field(default_factory=dict)
-    items: list[KeptItem] = field(default_factory=list)
+    item_rows: dict[int, KeptItem] = field(default_factory=dict)
     seen_keys: dict[tuple[Scope, str], Seen] = field(default_factory=dict)
     payments: dict[str, Known] = field(default_factory=dict)
     links: dict[tuple[Scope, str], str] = field(default_factory=dict)
@@ -41,10 +47,19 @@ class MemoryStore:
     lookups: dict[tuple[Scope, ObjectRef], LookupRow] = field(default_factory=dict)
     outbox: dict[tuple[int, int], OutboxRow] = field(default_factory=dict)
     emptied: set[int] = field(default_factory=set)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    found: dict[tuple[str, str], Change] = field(default_factory=dict)
+    audit: list[Audited] = field(default_factory=list)
+    _last_item: int = 0
 
     @property
     def view(self) -> MemoryStore:
         return self
+
+    @property
+    def items(self) -> list[KeptItem]:
+        """In the order in which they were heard."""
+        return list(self.item_rows.values())
 
     def seen(self, scope: Scope, dedupe_key: str) -> Seen | None:
         return self.seen_keys.get((scope, dedupe_key))
@@ -61,11 +76,37 @@ class MemoryStore:
     def lookup(self, scope: Scope, ref: ObjectRef) -> LookupRow | None:
         return self.lookups.get((scope, ref))
 
+    def filed(self, delivery: int) -> Sequence[Filed]:
+        """In the order of the delivery's items, as they were filed first."""
+        found = [(row, kept) for row, kept in self.item_rows.items() if kept.delivery == delivery]
+        ordered = sorted(found, key=lambda each: (each[1].item.position or 0, each[0]))
+        return [
+            Filed(
+                row=row,
+                delivery=delivery,
+                dedupe_key=kept.dedupe_key,
+                result=kept.result.value,
+                outcome=kept.outcome,
+                reason=kept.reason,
+                path=kept.path,
+                attempt=kept.attempt,
+            )
+            for row, kept in ordered
+        ]
+
+    def is_published(self, event_id: str) -> bool:
+        return any(row.record.event_id == event_id for row in self.outbox.values())
+
+    def job(self, job_id: str) -> Job | None:
+        return self.jobs.get(job_id)
+
     def counters(self) -> Counters:
         newest: dict[int, OutboxRow] = {row.shard: row for _, row in sorted(self.outbox.items())}
         return Counters(
             delivery=len(self.deliveries),
             lookup=max((row.id for row in self.lookups.values()), default=0),
+            acts=len(self.audit),
+            acts_chain=self.audit[-1].chain if self.audit else "",
             outbox={shard: row.seq for shard, row in newest.items()},
             chains={shard: row.chain for shard, row in newest.items()},
         )
@@ -87,17 +128,18 @@ class MemoryStore:
             self.attempts[kept.row] = 1
         for row, more in changes.attempts.items():
             self.attempts[row] += more
-        self.items += changes.items
+        self.jobs |= changes.jobs
+        self.found |= {(change.job, change.event_id): change for change in changes.found}
+        self.audit += changes.audit
         self.seen_keys |= changes.seen
         self.payments |= changes.known
         self.links |= changes.links
         for name, keys in changes.orphans.items():
             self.orphaned.setdefault(name, []).extend(keys)
-        for asked, lookup in changes.lookups.items():
-            if lookup is None:
-                self.lookups.pop(asked, None)
-            else:
-                self.lookups[asked] = lookup
+        self.lookups |= {asked: lookup for asked, lookup in changes.lookups.items() if lookup is not None}
+        for asked in [asked for asked, lookup in changes.lookups.items() if lookup is None]:
+            self.lookups.pop(asked, None)
+        self._file(changes)
         self.outbox |= {(row.shard, row.seq): row for row in changes.outbox}
         for delivery_id, reason, detail in changes.given_up:
             self._give_up(delivery_id, reason, detail)
@@ -106,6 +148,18 @@ class MemoryStore:
         self.emptied |= set(changes.expired)
         for place in changes.forgotten:
             del self.outbox[place]
+
+    def _file(self, changes: Changes) -> None:
+        for row in changes.refiled:
+            del self.item_rows[row]
+        for item in changes.items:
+            self._last_item += 1
+            self.item_rows[self._last_item] = item
+        for row, why in changes.discarded:
+            self.item_rows[row] = replace(self.item_rows[row], outcome="ignored", reason=DISCARDED, detail=why)
+
+    def has_body(self, row: int | None) -> bool:
+        return row is not None and row not in self.emptied
 
     def old(self, before: datetime) -> list[int]:
         """Deliveries whose bodies may be let go of."""
@@ -119,12 +173,9 @@ class MemoryStore:
 
     def _give_up(self, delivery_id: str, reason: str, detail: str) -> None:
         rows = {row for row, kept in self.deliveries.items() if kept.delivery.id == delivery_id}
-        self.items = [
-            replace(item, outcome="quarantined", reason=reason, detail=detail)
-            if item.delivery in rows and item.outcome == "lookup"
-            else item
-            for item in self.items
-        ]
+        for row, item in self.item_rows.items():
+            if item.delivery in rows and item.outcome == "lookup":
+                self.item_rows[row] = replace(item, outcome="quarantined", reason=reason, detail=detail)
 
 
 class MemoryJournal:
@@ -152,6 +203,9 @@ class MemoryJournal:
     async def append(self, entry: Entry) -> tuple[Receipt, ...]:
         await self._hints.let_in(entry)
         return await self._commits.run(lambda unit: unit.append(entry), entry)
+
+    async def change(self, decide: Callable[[Unit], T]) -> T:
+        return await self._commits.run(decide)
 
     async def mark(self, shard: int) -> int:
         return self._marks.get(shard, 0)
@@ -210,7 +264,13 @@ class MemoryJournal:
         waiting = [row.delivery for (shard, seq), row in outbox.items() if seq > marks.get(shard, 0) and row.delivery]
         first = min(waiting, default=len(self.store.deliveries) + 1)
         rows = [row for row in self.store.old(before) if row < first][:limit]
-        records = [name for name, row in outbox.items() if name[1] < marks.get(name[0], 0) and row.created_at < before]
+        records = [
+            name
+            for name, row in outbox.items()
+            if name[1] < marks.get(name[0], 0)
+            and row.created_at < before
+            and (row.delivery in rows or not self.store.has_body(row.delivery))
+        ]
         if rows or records:
             await self._commits.run(lambda unit: unit.expire(rows, records[:limit]))
         return len(rows) + len(records[:limit])

@@ -1,4 +1,4 @@
-"""A statement meets what is known: under which key it is announced, and as which records."""
+"""A statement meets what is known: under which key it is announced, and as which events."""
 
 from __future__ import annotations
 
@@ -9,31 +9,40 @@ from paymux import lifecycle
 from paymux.canonical import Entity, Transition
 from paymux.journal.changes import Needs, Overlay
 from paymux.lifecycle import Heard, Known
-from paymux.records import Spoken, entity_key, event_record, is_snapshot
+from paymux.records import Spoken, entity_key, event_id, is_snapshot
 from paymux.statement import Stated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from paymux.canonical import State
     from paymux.journal import Entry
-    from paymux.journal.changes import Scope, View
-    from paymux.lifecycle import Announcement, Standing
+    from paymux.journal.changes import Scope
+    from paymux.lifecycle import Announcement, Reading, Standing
     from paymux.provider import Account
-    from paymux.records import Record
     from paymux.statement import Item, Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One event to publish under a key."""
+
+    key: str
+    spoken: Spoken
+    announcement: Announcement
+    payment_id: str | None
 
 
 @dataclass(slots=True, kw_only=True)
 class Speech:
     """What one item would change and publish; thrown away if it turns out too large or breaks.
 
-    `records` are pairs of key and record, in order.
+    `told` are its events, in order. Those that `is_published` says are out already are left out, and take no number.
     """
 
     overlay: Overlay
-    topic: str
-    records: list[tuple[str, Record]] = field(default_factory=list)
+    is_published: Callable[[str], bool] | None = None
+    told: list[Told] = field(default_factory=list)
     unexpected: int = 0
 
     def say(self, entry: Entry, item: Item, statements: tuple[Statement, ...]) -> None:
@@ -64,7 +73,7 @@ class Speech:
         """A payment speaks under its own key, and its aliases become links."""
         payment_id = spoken.statement.block.id
         before = self._known(spoken, payment_id)
-        reading = lifecycle.read(before, spoken.statement, heard)
+        reading = self._read(before, spoken, heard)
         after = lifecycle.join(before, spoken.statement, reading, announced=len(reading.events))
         after = self._adopt(spoken, payment_id, after)
         self._keep(spoken, payment_id, after)
@@ -104,7 +113,7 @@ class Speech:
     def _join_payment(self, spoken: Spoken, heard: Heard, payment_id: str, *, announces: bool) -> State | None:
         """What it says counts for its payment, and is published under the payment's key if it announces there."""
         before = self._known(spoken, payment_id)
-        reading = lifecycle.read(before, spoken.statement, heard)
+        reading = self._read(before, spoken, heard)
         announced = len(reading.events) if announces else 0
         after = lifecycle.join(before, spoken.statement, reading, announced=announced)
         after = self._adopt(spoken, payment_id, after)
@@ -119,9 +128,22 @@ class Speech:
         """Under the entity's own key."""
         own_id = spoken.statement.block.id
         before = self._known(spoken, own_id)
-        reading = lifecycle.read(before, spoken.statement, heard)
+        reading = self._read(before, spoken, heard)
         self._keep(spoken, own_id, lifecycle.join(before, spoken.statement, reading, announced=len(reading.events)))
         self._publish(spoken, own_id, lifecycle.announcements(before, reading, state), payment_id)
+
+    def _read(self, before: Known, spoken: Spoken, heard: Heard) -> Reading:
+        reading = lifecycle.read(before, spoken.statement, heard)
+        if self.is_published is None:
+            return reading
+        return replace(
+            reading,
+            events=tuple(
+                (slot, event_type)
+                for slot, event_type in reading.events
+                if not self.is_published(event_id(spoken.account, spoken.event_key, spoken.statement, slot))
+            ),
+        )
 
     def _known(self, spoken: Spoken, entity_id: str) -> Known:
         return self.overlay.known(entity_key(spoken.account, entity_id)) or Known()
@@ -132,8 +154,7 @@ class Speech:
     def _publish(self, spoken: Spoken, entity_id: str, told: tuple[Announcement, ...], payment_id: str | None) -> None:
         key = entity_key(spoken.account, entity_id)
         for announcement in told:
-            record = event_record(spoken, announcement, topic=self.topic, key=key, payment_id=payment_id)
-            self.records.append((key, record))
+            self.told.append(Told(key=key, spoken=spoken, announcement=announcement, payment_id=payment_id))
             self.unexpected += announcement.lifecycle.transition is Transition.UNEXPECTED
 
 
@@ -157,10 +178,6 @@ def _needs_of(account: Account, scope: Scope, statement: Statement, found: Needs
     aliases = statement.aliases if statement.payment_alias is None else (*statement.aliases, statement.payment_alias)
     if aliases:
         found.aliases.setdefault(scope, []).extend(aliases)
-
-
-def speech(below: View, topic: str) -> Speech:
-    return Speech(overlay=Overlay(below), topic=topic)
 
 
 def _with_orphan(known: Known, orphan: Known) -> Known:

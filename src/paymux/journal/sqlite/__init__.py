@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+import orjson
+
 from paymux.delivery import Proof
 from paymux.errors import JournalUnavailable, JournalUnusable
 from paymux.journal import RING
@@ -75,7 +77,15 @@ _OLD_BODIES: Final = """
     )
     ORDER BY received_at LIMIT ?
 """
-_OLD_RECORDS: Final = "SELECT seq FROM outbox WHERE seq < ? AND created_at < ? ORDER BY seq LIMIT ?"
+# As long as a body is kept, what was published of it is: a replay compares with it.
+_OLD_RECORDS: Final = """
+    SELECT seq FROM outbox WHERE seq < ? AND created_at < ?
+    AND NOT EXISTS (
+        SELECT 1 FROM deliveries WHERE row = outbox.delivery AND body IS NOT NULL
+        AND row NOT IN (SELECT value FROM json_each(?))
+    )
+    ORDER BY seq LIMIT ?
+"""
 
 
 class SqliteJournal(SqliteOutbox):
@@ -131,6 +141,9 @@ class SqliteJournal(SqliteOutbox):
         await self._hints.let_in(entry)
         return await self._run(lambda unit: unit.append(entry), entry)
 
+    async def change(self, decide: Callable[[Unit], T]) -> T:
+        return await self._run(decide)
+
     async def postpone(self, lookup: LookupRow, until: datetime) -> None:
         await self._run(lambda unit: unit.postpone(lookup, until))
 
@@ -182,10 +195,11 @@ class SqliteJournal(SqliteOutbox):
 
     async def expire(self, before: datetime, limit: int) -> int:
         mark = await self.mark(0)
-        rows = await self._read(_OLD_BODIES, (micro(before), mark, limit))
-        records = await self._read(_OLD_RECORDS, (mark, micro(before), limit))
+        rows = [row for (row,) in await self._read(_OLD_BODIES, (micro(before), mark, limit))]
+        going = orjson.dumps(rows).decode()
+        records = [(0, seq) for (seq,) in await self._read(_OLD_RECORDS, (mark, micro(before), going, limit))]
         if rows or records:
-            await self._run(lambda unit: unit.expire([row[0] for row in rows], [(0, row[0]) for row in records]))
+            await self._run(lambda unit: unit.expire(rows, records))
             self._store.shrink_soon()
             self._store.checkpoint_soon()  # a step writes more pages than many deliveries
         return len(rows) + len(records)

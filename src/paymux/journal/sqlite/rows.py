@@ -10,6 +10,9 @@ import orjson
 from paymux import lifecycle
 from paymux.delivery import ObjectRef, Proof
 from paymux.journal import LookupRow, OutboxRow, Rejection
+from paymux.journal.audit import Act, Audited
+from paymux.journal.changes import DISCARDED, Filed
+from paymux.journal.jobs import Change, Job, JobState
 from paymux.records import Record
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+
+FILED_COLUMNS: Final = "row, delivery, dedupe_key, result, outcome, reason, path, attempt"
 
 LOOKUP_COLUMNS: Final = (
     "id, provider, account, object, object_id, settles, occurred_at, asked, attempts, rounds, due_at, delivery_id, "
@@ -46,7 +51,12 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
             "UPDATE deliveries SET attempts = attempts + ? WHERE row = ?",
             [(more, row) for row, more in changes.attempts.items()],
         ),
-        (f"INSERT INTO items VALUES (NULL, {_slots(16)})", [_item(item) for item in changes.items]),
+        ("DELETE FROM items WHERE row = ?", [(row,) for row in changes.refiled]),
+        (f"INSERT INTO items VALUES (NULL, {_slots(17)})", [_item(item) for item in changes.items]),
+        (
+            "UPDATE items SET outcome = 'ignored', reason = ?, detail = ? WHERE row = ?",
+            [(DISCARDED, why, row) for row, why in changes.discarded],
+        ),
         (
             "INSERT OR IGNORE INTO touched VALUES (?, ?)",
             [(key, item.delivery) for item in changes.items for key in item.payment_keys],
@@ -78,6 +88,9 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
             [(row,) for row in changes.expired],
         ),
         ("DELETE FROM outbox WHERE seq = ?", [(seq,) for _, seq in changes.forgotten]),
+        (f"INSERT OR REPLACE INTO jobs VALUES ({_slots(13)})", [_job(job) for job in changes.jobs.values()]),
+        (f"INSERT OR REPLACE INTO changes VALUES ({_slots(11)})", [_change(each) for each in changes.found]),
+        (f"INSERT INTO audit VALUES ({_slots(8)})", [_audited(each) for each in changes.audit]),
     ]
 
 
@@ -127,6 +140,7 @@ def _item(kept: KeptItem) -> tuple[Any, ...]:
         kept.detail,
         item.fingerprint,
         "\n".join(kept.payment_keys),
+        kept.attempt,
     )
 
 
@@ -202,6 +216,99 @@ def outbox_row(shard: int, row: Any) -> OutboxRow:
             headers=tuple((name.decode(), content) for name, content in header_pairs(headers)),
         ),
     )
+
+
+def filed(row: Any) -> Filed:
+    """FILED_COLUMNS"""
+    return Filed(
+        row=row[0],
+        delivery=row[1],
+        dedupe_key=row[2],
+        result=row[3],
+        outcome=row[4],
+        reason=row[5],
+        path=row[6],
+        attempt=row[7],
+    )
+
+
+def _job(job: Job) -> tuple[Any, ...]:
+    return (
+        job.id,
+        job.kind,
+        job.state.value,
+        micro(job.created_at),
+        job.created_by,
+        micro(job.updated_at),
+        orjson.dumps(job.spec).decode(),
+        orjson.dumps(job.cursor).decode(),
+        job.done,
+        job.total,
+        orjson.dumps(job.counts).decode(),
+        job.rate,
+        job.error,
+    )
+
+
+def stored_job(row: Any) -> Job:
+    return Job(
+        id=row[0],
+        kind=row[1],
+        state=JobState(row[2]),
+        created_at=moment(row[3]) or _EPOCH,
+        created_by=row[4],
+        updated_at=moment(row[5]) or _EPOCH,
+        spec=orjson.loads(row[6]),
+        cursor=orjson.loads(row[7]),
+        done=row[8],
+        total=row[9],
+        counts=orjson.loads(row[10]),
+        rate=row[11],
+        error=row[12],
+    )
+
+
+def _change(change: Change) -> tuple[Any, ...]:
+    return (
+        change.job,
+        change.event_id,
+        change.key,
+        change.delivery,
+        change.kind,
+        change.type,
+        change.provider,
+        change.account,
+        "\n".join(change.paths),
+        change.old,
+        change.new,
+    )
+
+
+def stored_change(row: Any) -> Change:
+    return Change(
+        job=row[0],
+        event_id=row[1],
+        key=row[2],
+        delivery=row[3],
+        kind=row[4],
+        type=row[5],
+        provider=row[6],
+        account=row[7],
+        paths=tuple(row[8].split("\n")) if row[8] else (),
+        old=row[9],
+        new=row[10],
+    )
+
+
+def _audited(each: Audited) -> tuple[Any, ...]:
+    act = each.act
+    detail = orjson.dumps(act.detail, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z).decode()
+    return (each.row, micro(each.at), act.who, act.action, act.target, detail, act.result, each.chain)
+
+
+def stored_audit(row: Any) -> Audited:
+    act = Act(who=row[2], action=row[3], target=row[4], detail=orjson.loads(row[5]), result=row[6])
+    return Audited(row=row[0], at=moment(row[1]) or _EPOCH, act=act, chain=row[7])
 
 
 def _text(value: str) -> str:

@@ -24,7 +24,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             row INTEGER PRIMARY KEY, delivery INTEGER NOT NULL, position INTEGER, provider TEXT NOT NULL,
             account TEXT NOT NULL, dedupe_key TEXT, event_key TEXT, event_type TEXT, occurred_at INTEGER,
             livemode INTEGER, result TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT, path TEXT, detail TEXT,
-            fingerprint TEXT NOT NULL, payment_keys TEXT NOT NULL
+            fingerprint TEXT NOT NULL, payment_keys TEXT NOT NULL, attempt INTEGER NOT NULL
         )
         """,
         """
@@ -78,6 +78,27 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         CREATE TABLE rejections (
             slot INTEGER PRIMARY KEY, at INTEGER NOT NULL, provider TEXT NOT NULL, account TEXT NOT NULL,
             reason TEXT NOT NULL, address TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE jobs (
+            id TEXT PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL, created_at INTEGER NOT NULL,
+            created_by TEXT NOT NULL, updated_at INTEGER NOT NULL, spec TEXT NOT NULL, cursor TEXT NOT NULL,
+            done INTEGER NOT NULL, total INTEGER, counts TEXT NOT NULL, rate REAL, error TEXT
+        ) WITHOUT ROWID
+        """,
+        # What a diff found.
+        """
+        CREATE TABLE changes (
+            job TEXT NOT NULL, event_id TEXT NOT NULL, key TEXT NOT NULL, delivery TEXT NOT NULL, kind TEXT NOT NULL,
+            type TEXT NOT NULL, provider TEXT NOT NULL, account TEXT NOT NULL, paths TEXT NOT NULL, old TEXT, new TEXT,
+            PRIMARY KEY (job, event_id)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE audit (
+            row INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL,
+            detail TEXT NOT NULL, result TEXT NOT NULL, chain TEXT NOT NULL
         )
         """,
     ),

@@ -15,7 +15,15 @@ from paymux.errors import JournalUnavailable, JournalUnusable
 from paymux.journal import RING
 from paymux.journal.changes import Counters, Seen
 from paymux.journal.sqlite.outbox import open_to_read
-from paymux.journal.sqlite.rows import LOOKUP_COLUMNS, lookup_row, micro, statements
+from paymux.journal.sqlite.rows import (
+    FILED_COLUMNS,
+    LOOKUP_COLUMNS,
+    filed,
+    lookup_row,
+    micro,
+    statements,
+    stored_job,
+)
 from paymux.journal.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from paymux.journal.sqlite.writer import connect, discard
 
@@ -25,7 +33,8 @@ if TYPE_CHECKING:
 
     from paymux.delivery import ObjectRef
     from paymux.journal import LookupRow, Rejection
-    from paymux.journal.changes import Changes, Needs, Scope
+    from paymux.journal.changes import Changes, Filed, Needs, Scope
+    from paymux.journal.jobs import Job
     from paymux.journal.sqlite.writer import Batch
     from paymux.journal.sqlite.writing import Writing
     from paymux.lifecycle import Known
@@ -118,11 +127,26 @@ class _SqliteView:
         )
         return lookup_row(row) if row else None
 
+    def filed(self, delivery: int) -> list[Filed]:
+        """In the order of the delivery's items."""
+        sql = f"SELECT {FILED_COLUMNS} FROM items WHERE delivery = ? ORDER BY position, row"
+        return [filed(row) for row in self._rows(sql, (delivery,))]
+
+    def is_published(self, event_id: str) -> bool:
+        return self._one("SELECT 1 FROM outbox WHERE event_id = ?", (event_id,)) is not None
+
+    def job(self, job_id: str) -> Job | None:
+        row = self._one("SELECT * FROM jobs WHERE id = ?", (job_id,))
+        return stored_job(row) if row else None
+
     def counters(self) -> Counters:
         seq, chain = self._one("SELECT seq, chain FROM outbox ORDER BY seq DESC LIMIT 1") or (0, "")
+        acts, acts_chain = self._one("SELECT row, chain FROM audit ORDER BY row DESC LIMIT 1") or (0, "")
         return Counters(
             delivery=self._one("SELECT max(row) FROM deliveries")[0] or 0,
             lookup=self._one("SELECT max(id) FROM lookups")[0] or 0,
+            acts=acts,
+            acts_chain=acts_chain,
             outbox={0: seq},
             chains={0: chain},
         )

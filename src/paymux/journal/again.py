@@ -1,0 +1,146 @@
+"""A stored delivery heard again, with the mapping of today: what it could not say before, it says now. What it did say
+is not said twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from paymux.journal import Result
+from paymux.journal.changes import DISCARDED, Seen
+from paymux.journal.decide import Hearing
+from paymux.records import Again
+from paymux.statement import Ignored, Lookup, Quarantined, Stated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paymux.journal import Entry
+    from paymux.journal.changes import Filed
+    from paymux.journal.decide import Unit
+    from paymux.statement import Item
+
+EVENTS: Final = "events"
+UNCHANGED: Final = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Again:
+    """One item, and what is stored of it."""
+
+    unit: Unit
+    entry: Entry
+    item: Item
+    filed: Filed
+    replay_id: str
+
+    @property
+    def hearing(self) -> Hearing:
+        return Hearing(
+            attempt=self.filed.attempt + 1,
+            again=Again(replay_id=self.replay_id),
+            is_published=self.unit.overlay.is_published,
+            replaces=self.filed.row,
+            only_news=self.filed.outcome == EVENTS,
+        )
+
+
+def hear_again(unit: Unit, entry: Entry, delivery: int, replay_id: str) -> Counter[str]:
+    """What became of the items of a delivery's row: `events` (how many are published that were not before), `asked`,
+    `ignored`, `duplicate` of what came meanwhile, `quarantined` for another reason, or `unchanged`.
+
+    Duplicates and conflicts stay what they are, and so does what an operator discarded.
+    """
+    counts: Counter[str] = Counter()
+    filed = unit.overlay.filed(delivery)
+    # A mapping that makes more items of a batch than before: those have no place of their own to be told by.
+    for item, old in zip(entry.items, filed, strict=False):
+        again = _Again(unit=unit, entry=entry, item=item, filed=old, replay_id=replay_id)
+        counts.update(_hear(again))
+    return counts
+
+
+def discard(unit: Unit, delivery: int, why: str) -> int:
+    """Take the quarantined items of a delivery's row out of quarantine, unpublished; how many that were."""
+    items = [filed for filed in unit.overlay.filed(delivery) if filed.outcome == "quarantined"]
+    unit.changes.discarded += [(filed.row, why) for filed in items]
+    return len(items)
+
+
+def _hear(again: _Again) -> dict[str, int]:
+    old, item = again.filed, again.item
+    if old.result != Result.NEW or old.reason == DISCARDED or old.outcome == "lookup":
+        return {UNCHANGED: 1}
+    if old.outcome == EVENTS:
+        return _say(again) if isinstance(item.outcome, Stated) else {UNCHANGED: 1}
+    if not isinstance(item.outcome, Quarantined) and not _is_first(again):
+        again.unit.keep_item(
+            again.entry, item, old.delivery, dedupe_key=None, result=Result.DUPLICATE, hearing=again.hearing
+        )
+        return {"duplicate": 1}
+    return _OUTCOMES[type(item.outcome)](again)
+
+
+def _is_first(again: _Again) -> bool:
+    """Whether nothing else came under the event key that can be read now. It is this delivery's from now on."""
+    unit, item = again.unit, again.item
+    if item.event_key is None:
+        return True
+    scope = (again.entry.account.provider.name, again.entry.account.name)
+    seen = unit.overlay.seen(scope, item.event_key)
+    if seen is not None and seen.delivery != again.filed.delivery:
+        return False
+    sha256 = hashlib.sha256(again.entry.verified.delivery.body).digest()
+    unit.changes.seen[scope, item.event_key] = Seen(
+        delivery=again.filed.delivery, fingerprint=item.fingerprint, sha256=sha256
+    )
+    return True
+
+
+def _say(again: _Again) -> dict[str, int]:
+    """Only what is not published."""
+    if not isinstance(again.item.outcome, Stated):  # Defensive: the callers looked
+        return {UNCHANGED: 1}
+    receipt = again.unit.stated(again.entry, again.item, again.filed.delivery, again.item.outcome, again.hearing)
+    if receipt.outcome == "quarantined":
+        return {"quarantined": 1}
+    return {EVENTS: len(receipt.event_ids)} if receipt.event_ids else {UNCHANGED: 1}
+
+
+def _ask(again: _Again) -> dict[str, int]:
+    if isinstance(again.item.outcome, Lookup):
+        again.unit.ask(again.entry, again.item, again.item.outcome)
+    _refile(again)
+    return {"asked": 1}
+
+
+def _ignore(again: _Again) -> dict[str, int]:
+    if again.filed.outcome == "ignored":
+        return {UNCHANGED: 1}
+    _refile(again)
+    return {"ignored": 1}
+
+
+def _quarantine(again: _Again) -> dict[str, int]:
+    """For another reason than before: that is told once more."""
+    why = again.item.outcome
+    if not isinstance(why, Quarantined) or (why.reason, why.path) == (again.filed.reason, again.filed.path):
+        return {UNCHANGED: 1}
+    again.unit.quarantine(again.entry, again.item, again.filed.delivery, why, hearing=again.hearing)
+    return {"quarantined": 1}
+
+
+def _refile(again: _Again) -> None:
+    item = again.item
+    again.unit.keep_item(again.entry, item, again.filed.delivery, dedupe_key=item.event_key, hearing=again.hearing)
+
+
+_OUTCOMES: Final[dict[type, Callable[[_Again], dict[str, int]]]] = {
+    Stated: _say,
+    Lookup: _ask,
+    Ignored: _ignore,
+    Quarantined: _quarantine,
+}

@@ -1,0 +1,80 @@
+"""Long work that outlives a restart: what it is to do, how far it came, and what it found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+class JobState(StrEnum):
+    """A diff that found changes is `ready` until somebody accepts it."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    READY = "ready"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+ENDED: Final = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """`kind` says who works on it; `spec` is what it was asked for, `cursor` where it goes on, both JSON. `total` is
+    how many steps it has in all, as far as that is known, `done` how many are behind it; `counts` says what became of
+    them. `rate`: the most a second; None for as many as can be.
+    """
+
+    id: str
+    kind: str
+    state: JobState
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    cursor: Mapping[str, Any] = field(default_factory=dict)
+    done: int = 0
+    total: int | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    rate: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a diff found about one event: `kind` is changed, new or gone. `paths` are the fields that differ, with what
+    was published and what would be now, both JSON texts.
+    """
+
+    job: str
+    event_id: str
+    key: str
+    delivery: str
+    kind: str
+    type: str
+    provider: str
+    account: str
+    paths: tuple[str, ...] = ()
+    old: str | None = None
+    new: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeGroup:
+    """Changes that are alike; `example` is one of them."""
+
+    kind: str
+    type: str
+    provider: str
+    account: str
+    paths: tuple[str, ...]
+    count: int
+    example: Change

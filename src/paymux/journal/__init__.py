@@ -44,6 +44,7 @@ class Result(StrEnum):
     NEW = "new"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
+    REFUSED = "refused"  # nothing of the delivery is kept: its signature was another body's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,8 +64,9 @@ class Unit:
         scope = (entry.account.provider.name, entry.account.name)
         if self._only_repeats(scope, entry):
             return tuple(self._repeated(entry, item) for item in entry.items)
-        delivery = entry.verified.delivery
-        sha256 = hashlib.sha256(delivery.body).digest()
+        sha256 = hashlib.sha256(entry.verified.delivery.body).digest()
+        if self._is_reused(scope, entry.verified.once, sha256):
+            return tuple(Receipt(result=Result.REFUSED, outcome="rejected") for _ in entry.items)
         seen = [self._seen(scope, item) for item in entry.items]
         if entry.items and all(
             old is not None and old.sha256 == sha256 and not _differs(old, item)
@@ -140,6 +141,18 @@ class Unit:
         self.changes.forgotten += outbox
 
     # --- deliveries and items
+
+    def _is_reused(self, scope: Scope, once: str | None, sha256: bytes) -> bool:
+        """Whether a signature that binds its body weakly came with another one before. The links remember: a blank in
+        its name keeps it apart from every id.
+        """
+        if once is None:
+            return False
+        body = sha256.hex()
+        before = self.overlay.link(scope, once)
+        if before is None:
+            self.changes.links[scope, once] = body
+        return before not in (None, body)
 
     def _seen(self, scope: Scope, item: Item) -> Seen | None:
         return None if item.event_key is None else self.overlay.seen(scope, item.event_key)

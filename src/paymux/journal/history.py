@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from paymux.journal import Rejection
+    from paymux.journal.audit import Audited
+    from paymux.journal.jobs import Change, ChangeGroup, Job
     from paymux.lifecycle import Known
     from paymux.records import Record
 
@@ -161,6 +163,24 @@ class History(Protocol):
 
     async def rejections(self, limit: int) -> Sequence[Rejection]:
         """Newest first, as of the last commit."""
+        ...
+
+    async def jobs(self, *, limit: int) -> Sequence[Job]:
+        """Newest first."""
+        ...
+
+    async def job(self, job_id: str) -> Job | None: ...
+
+    async def change_groups(self, job_id: str) -> Sequence[ChangeGroup]:
+        """What a diff found, the largest group first."""
+        ...
+
+    async def changes(self, job_id: str, *, after: str, limit: int) -> Sequence[Change]:
+        """One by one, by event id; `after` is the last one seen, empty at first."""
+        ...
+
+    async def audit(self, *, after: int, limit: int) -> Sequence[Audited]:
+        """In order, from row `after` (exclusive)."""
         ...
 
     async def close(self) -> None: ...

@@ -15,13 +15,16 @@ from paymux.journal.history import (
     StoredRecord,
     StoredRequest,
 )
+from paymux.journal.jobs import ChangeGroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paymux.journal import Rejection
+    from paymux.journal.audit import Audited
     from paymux.journal.changes import KeptItem
     from paymux.journal.history import Sought
+    from paymux.journal.jobs import Change, Job
     from paymux.journal.memory import MemoryJournal
 
 
@@ -34,7 +37,7 @@ class MemoryHistory:
 
     async def deliveries(self, sought: Sought, *, limit: int, before: int | None = None) -> Page:
         await asyncio.sleep(0)
-        found = [each for each in self._all() if (before is None or each.row < before) and _fits(each, sought)]
+        found = [each for each in self.all() if (before is None or each.row < before) and fits(each, sought)]
         following = found[limit - 1].row if len(found) > limit else None
         return Page(deliveries=tuple(found[:limit]), next=following)
 
@@ -43,11 +46,11 @@ class MemoryHistory:
         published = {
             row.delivery for row in self._store.outbox.values() if row.record.event_id.startswith(text) and row.delivery
         }
-        return [each for each in self._all() if each.row in published or self._is_named(each, text)][:limit]
+        return [each for each in self.all() if each.row in published or self._is_named(each, text)][:limit]
 
     async def delivery(self, delivery_id: str) -> StoredDelivery | None:
         await asyncio.sleep(0)
-        return next((each for each in self._all() if each.id == delivery_id), None)
+        return next((each for each in self.all() if each.id == delivery_id), None)
 
     async def request(self, delivery_id: str) -> StoredRequest | None:
         await asyncio.sleep(0)
@@ -97,7 +100,7 @@ class MemoryHistory:
     async def quarantine(self) -> Sequence[QuarantineGroup]:
         await asyncio.sleep(0)
         groups: dict[tuple[str | None, ...], QuarantineGroup] = {}
-        for delivery in reversed(self._all()):
+        for delivery in reversed(self.all()):
             for item in delivery.items:
                 if item.outcome == "quarantined":
                     name = (delivery.provider, delivery.account, item.event_type, item.reason, item.path)
@@ -107,12 +110,51 @@ class MemoryHistory:
     async def rejections(self, limit: int) -> Sequence[Rejection]:
         return await self._journal.rejections(limit)
 
+    async def jobs(self, *, limit: int) -> Sequence[Job]:
+        await asyncio.sleep(0)
+        return sorted(self._store.jobs.values(), key=lambda job: (job.created_at, job.id), reverse=True)[:limit]
+
+    async def job(self, job_id: str) -> Job | None:
+        await asyncio.sleep(0)
+        return self._store.jobs.get(job_id)
+
+    async def change_groups(self, job_id: str) -> Sequence[ChangeGroup]:
+        found = await self.changes(job_id, after="", limit=len(self._store.found))
+        alike: dict[tuple[object, ...], list[Change]] = {}
+        for each in found:
+            alike.setdefault((each.kind, each.type, each.provider, each.account, each.paths), []).append(each)
+        groups = [
+            ChangeGroup(
+                kind=first.kind,
+                type=first.type,
+                provider=first.provider,
+                account=first.account,
+                paths=first.paths,
+                count=1 + len(others),
+                example=first,
+            )
+            for first, *others in alike.values()
+        ]
+        return sorted(groups, key=lambda group: group.count, reverse=True)
+
+    async def changes(self, job_id: str, *, after: str, limit: int) -> Sequence[Change]:
+        await asyncio.sleep(0)
+        found = sorted(
+            (each for each in self._store.found.values() if each.job == job_id and each.event_id > after),
+            key=lambda each: each.event_id,
+        )
+        return found[:limit]
+
+    async def audit(self, *, after: int, limit: int) -> Sequence[Audited]:
+        await asyncio.sleep(0)
+        return self._store.audit[after : after + limit]
+
     async def close(self) -> None:
         """Nothing is held."""
 
     # ---
 
-    def _all(self) -> list[StoredDelivery]:
+    def all(self) -> list[StoredDelivery]:
         """Newest first."""
         store = self._store
         items: dict[int, list[StoredItem]] = {row: [] for row in store.deliveries}
@@ -149,7 +191,7 @@ class MemoryHistory:
         return any(each.startswith(text) for each in ids)
 
 
-def _fits(delivery: StoredDelivery, sought: Sought) -> bool:
+def fits(delivery: StoredDelivery, sought: Sought) -> bool:
     if sought.since is not None and delivery.received_at < sought.since:
         return False
     if sought.until is not None and delivery.received_at >= sought.until:

@@ -164,6 +164,8 @@ def needs(entries: Iterable[Entry]) -> Needs:
     for entry in entries:
         scope = (entry.account.provider.name, entry.account.name)
         found.seen.setdefault(scope, []).extend(item.event_key for item in entry.items if item.event_key is not None)
+        if entry.verified.once is not None:
+            found.aliases.setdefault(scope, []).append(entry.verified.once)
         for item in entry.items:
             if isinstance(item.outcome, Stated):
                 for statement in item.outcome.statements:

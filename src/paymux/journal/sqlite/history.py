@@ -1,11 +1,8 @@
-"""The history over a read-only connection of its own, in a thread: however long a search takes, the line goes on."""
+"""The History protocol over a journal's file."""
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -20,18 +17,27 @@ from paymux.journal.history import (
     StoredRecord,
     StoredRequest,
 )
-from paymux.journal.sqlite.outbox import open_to_read
-from paymux.journal.sqlite.rows import header_pairs, micro, moment, outbox_row, stored_rejection
+from paymux.journal.jobs import ChangeGroup
+from paymux.journal.sqlite.reading import Reader, conditions
+from paymux.journal.sqlite.rows import (
+    header_pairs,
+    moment,
+    outbox_row,
+    stored_audit,
+    stored_change,
+    stored_job,
+    stored_rejection,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from paymux.journal import Rejection
+    from paymux.journal.audit import Audited
     from paymux.journal.history import Sought
-
-T = TypeVar("T")
+    from paymux.journal.jobs import Change, Job
 
 STEP: Final = 4096  # deliveries that a search passes over at once
 MOST_NAMED: Final = 10_000  # of one kind of id; a beginning that more have in common finds some of them
@@ -45,15 +51,7 @@ _ITEM: Final = (
     "delivery, position, event_key, event_type, occurred_at, livemode, result, outcome, reason, path, detail, "
     "payment_keys"
 )
-_RECORD: Final = "delivery, seq, chain, event_id, created_at, topic, key, headers, value"
-# What is sought -> a condition on the items of a delivery.
-_CONDITIONS: Final = {
-    "provider": "provider = ?",
-    "account": "account = ?",
-    "outcome": "outcome = ?",
-    "reason": "reason = ?",
-    "event_type": "event_type = ?",
-}
+RECORD_COLUMNS: Final = "delivery, seq, chain, event_id, created_at, topic, key, headers, value"
 # Deliveries by the beginning of one of their ids; each account's keys have an index of their own.
 _NAMED: Final = (
     "SELECT row FROM deliveries WHERE id >= :text AND id < :end",
@@ -103,28 +101,33 @@ _QUARANTINE: Final = """
     ORDER BY g.count DESC, g.last DESC
 """
 
+# One of each group stands for it.
+_CHANGE_GROUPS: Final = """
+    SELECT count(*), min(c.event_id), c.* FROM changes AS c WHERE c.job = ?
+    GROUP BY c.kind, c.type, c.provider, c.account, c.paths ORDER BY 1 DESC
+"""
+
 
 class SqliteHistory:
     """The History protocol."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
+        self._reader = Reader(path)
+        self._query, self._ask = self._reader.query, self._reader.ask
 
     async def deliveries(self, sought: Sought, *, limit: int, before: int | None = None) -> Page:
-        return await self._do(lambda: self._page(sought, limit, before))
+        return await self._ask(lambda: self._page(sought, limit, before))
 
     async def named(self, text: str, *, limit: int) -> Sequence[StoredDelivery]:
-        return await self._do(lambda: self._named(text, limit))
+        return await self._ask(lambda: self._named(text, limit))
 
     async def delivery(self, delivery_id: str) -> StoredDelivery | None:
-        found = await self._do(lambda: self._deliveries("id = ?", (delivery_id,)))
+        found = await self._ask(lambda: self._deliveries("id = ?", (delivery_id,)))
         return found[0] if found else None
 
     async def request(self, delivery_id: str) -> StoredRequest | None:
         sql = "SELECT method, path, query, url, headers, body FROM deliveries WHERE id = ? AND body IS NOT NULL"
-        rows = await self._do(lambda: self._query(sql, (delivery_id,)))
+        rows = await self._ask(lambda: self._query(sql, (delivery_id,)))
         if not rows:
             return None
         method, path, query, url, headers, body = rows[0]
@@ -133,29 +136,47 @@ class SqliteHistory:
         )
 
     async def records(self, deliveries: Sequence[int]) -> Sequence[StoredRecord]:
-        return await self._do(lambda: self._records(deliveries))
+        return await self._ask(lambda: self._records(deliveries))
 
     async def payment(self, key: str) -> StoredPayment | None:
-        return await self._do(lambda: self._payment(key))
+        return await self._ask(lambda: self._payment(key))
 
     async def payments(self, prefix: str, *, limit: int) -> Sequence[str]:
-        return await self._do(lambda: self._payments(prefix, limit))
+        return await self._ask(lambda: self._payments(prefix, limit))
 
     async def quarantine(self) -> Sequence[QuarantineGroup]:
-        return [_group(row) for row in await self._do(lambda: self._query(_QUARANTINE))]
+        return [_group(row) for row in await self._ask(lambda: self._query(_QUARANTINE))]
 
     async def rejections(self, limit: int) -> Sequence[Rejection]:
         sql = "SELECT at, provider, account, reason, address, size, sha256 FROM rejections ORDER BY at DESC LIMIT ?"
-        return [stored_rejection(row) for row in await self._do(lambda: self._query(sql, (limit,)))]
+        return [stored_rejection(row) for row in await self._ask(lambda: self._query(sql, (limit,)))]
+
+    async def jobs(self, *, limit: int) -> Sequence[Job]:
+        sql = "SELECT * FROM jobs ORDER BY created_at DESC, id DESC LIMIT ?"
+        return [stored_job(row) for row in await self._ask(lambda: self._query(sql, (limit,)))]
+
+    async def job(self, job_id: str) -> Job | None:
+        rows = await self._ask(lambda: self._query("SELECT * FROM jobs WHERE id = ?", (job_id,)))
+        return stored_job(rows[0]) if rows else None
+
+    async def change_groups(self, job_id: str) -> Sequence[ChangeGroup]:
+        return [_change_group(row) for row in await self._ask(lambda: self._query(_CHANGE_GROUPS, (job_id,)))]
+
+    async def changes(self, job_id: str, *, after: str, limit: int) -> Sequence[Change]:
+        sql = "SELECT * FROM changes WHERE job = ? AND event_id > ? ORDER BY event_id LIMIT ?"
+        return [stored_change(row) for row in await self._ask(lambda: self._query(sql, (job_id, after, limit)))]
+
+    async def audit(self, *, after: int, limit: int) -> Sequence[Audited]:
+        sql = "SELECT * FROM audit WHERE row > ? ORDER BY row LIMIT ?"
+        return [stored_audit(row) for row in await self._ask(lambda: self._query(sql, (after, limit)))]
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._forget)
-        self._thread.shutdown(wait=True)
+        await self._reader.close()
 
     # --- in the thread
 
     def _page(self, sought: Sought, limit: int, before: int | None) -> Page:
-        first, end = self._bounds(sought)
+        first, end = self._reader.bounds(sought)
         end = end if before is None else min(end, before)
         rows: list[int] = []
         for _ in range(MOST_STEPS):
@@ -170,32 +191,10 @@ class SqliteHistory:
 
     def _within(self, sought: Sought, start: int, end: int, limit: int) -> list[int]:
         """Rows from `start` up to `end`, newest first."""
-        given = [(_CONDITIONS[name], value) for name in _CONDITIONS if (value := getattr(sought, name)) is not None]
-        conditions = ["delivery >= ? AND delivery < ?", *(condition for condition, _ in given)]
-        arguments: list[Any] = [start, end, *(value for _, value in given)]
-        if sought.payment is not None:
-            conditions.append("delivery IN (SELECT delivery FROM touched WHERE key = ?)")
-            arguments.append(sought.payment)
-        sql = f"SELECT DISTINCT delivery FROM items WHERE {' AND '.join(conditions)} ORDER BY delivery DESC LIMIT ?"
-        return [row for (row,) in self._query(sql, (*arguments, limit))]
-
-    def _bounds(self, sought: Sought) -> tuple[int, int]:
-        """The first row that may be sought, and the one after the last."""
-        # Each alone is a look at the index; both in one would be a look at every row.
-        ((first, last),) = self._query("SELECT (SELECT min(row) FROM deliveries), (SELECT max(row) FROM deliveries)")
-        if first is None:
-            return 0, 0
-        begin = first if sought.since is None else self._first_at(sought.since, first, last + 1)
-        end = last + 1 if sought.until is None else self._first_at(sought.until, first, last + 1)
-        return begin, end
-
-    def _first_at(self, at: datetime, low: int, high: int) -> int:
-        """The first row that was received at that time or later: rows are in order of arrival."""
-        while low < high:
-            middle = (low + high) // 2
-            ((received,),) = self._query("SELECT received_at FROM deliveries WHERE row = ?", (middle,))
-            low, high = (middle + 1, high) if received < micro(at) else (low, middle)
-        return low
+        given, arguments = conditions(sought)
+        where = " AND ".join(["delivery >= ? AND delivery < ?", *given])
+        sql = f"SELECT DISTINCT delivery FROM items WHERE {where} ORDER BY delivery DESC LIMIT ?"
+        return [row for (row,) in self._query(sql, (start, end, *arguments, limit))]
 
     def _named(self, text: str, limit: int) -> list[StoredDelivery]:
         rows: set[int] = set()
@@ -230,8 +229,8 @@ class SqliteHistory:
     def _records(self, deliveries: Sequence[int]) -> list[StoredRecord]:
         marks = self._query("SELECT seq FROM marks WHERE shard = 0")
         mark = marks[0][0] if marks else 0
-        sql = f"SELECT {_RECORD} FROM outbox WHERE delivery IN (SELECT value FROM json_each(?)) ORDER BY seq"
-        return [_record(row, mark) for row in self._query(sql, (_list(deliveries),))]
+        sql = f"SELECT {RECORD_COLUMNS} FROM outbox WHERE delivery IN (SELECT value FROM json_each(?)) ORDER BY seq"
+        return [stored_record(row, mark) for row in self._query(sql, (_list(deliveries),))]
 
     def _payment(self, key: str) -> StoredPayment | None:
         provider, account, name = [*key.split("/", 2), "", ""][:3]
@@ -253,22 +252,6 @@ class SqliteHistory:
         sql = "SELECT key FROM payments WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
         found = [row[0] for each in whole for row in self._query(sql, (each, _after(each), limit))]
         return found[:limit]
-
-    def _query(self, sql: str, arguments: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
-        if self._connection is None:
-            self._connection = open_to_read(self._path)
-        return self._connection.execute(sql, arguments).fetchall()
-
-    def _forget(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    async def _do(self, call: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-        except sqlite3.Error as error:
-            raise JournalUnavailable(f"the journal {self._path} cannot be read: {error}") from error
 
 
 def _after(text: str) -> str:
@@ -320,7 +303,7 @@ def _item(row: Any) -> StoredItem:
     )
 
 
-def _record(row: Any, mark: int) -> StoredRecord:
+def stored_record(row: Any, mark: int) -> StoredRecord:
     delivery, *rest = row
     found = outbox_row(0, rest)
     return StoredRecord(
@@ -329,6 +312,20 @@ def _record(row: Any, mark: int) -> StoredRecord:
         created_at=found.created_at,
         record=found.record,
         is_published=found.seq <= mark,
+    )
+
+
+def _change_group(row: Any) -> ChangeGroup:
+    count, _, *rest = row
+    example = stored_change(rest)
+    return ChangeGroup(
+        kind=example.kind,
+        type=example.type,
+        provider=example.provider,
+        account=example.account,
+        paths=example.paths,
+        count=count,
+        example=example,
     )
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from paymux import lifecycle
-from paymux.delivery import ObjectRef, Proof
+from paymux.delivery import Asked, Delivery, ObjectRef, Proof, Via
 from paymux.journal import LookupRow, OutboxRow, Rejection
+from paymux.journal.archive import Kept
 from paymux.journal.audit import Act, Audited
 from paymux.journal.changes import DISCARDED, Filed
 from paymux.journal.jobs import Change, Job, JobState
@@ -24,6 +25,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
+DELIVERY_COLUMNS: Final = (
+    "row, id, provider, account, received_at, via, proof, secret, method, path, query, url, asked, headers, body"
+)
 FILED_COLUMNS: Final = "row, delivery, dedupe_key, result, outcome, reason, path, attempt"
 
 LOOKUP_COLUMNS: Final = (
@@ -120,6 +124,35 @@ def _delivery(kept: KeptDelivery) -> tuple[Any, ...]:
         _dump_pairs(delivery.headers),
         delivery.body,
     )
+
+
+def stored_delivery(row: Any) -> Kept:
+    """DELIVERY_COLUMNS"""
+    return Kept(
+        row=row[0],
+        proof=Proof(row[6]),
+        secret=row[7],
+        delivery=Delivery(
+            id=row[1],
+            provider=row[2],
+            account=row[3],
+            received_at=moment(row[4]) or _EPOCH,
+            via=Via(row[5]),
+            method=row[8],
+            path=row[9],
+            query=row[10],
+            url=row[11],
+            asked=_asked(row[12]) if row[12] else None,
+            headers=tuple(header_pairs(row[13])),
+            body=row[14],
+        ),
+    )
+
+
+def _asked(stored: str) -> Asked:
+    value = orjson.loads(stored)
+    at = value["occurred_at"]
+    return Asked(ref=ObjectRef(**value["ref"]), occurred_at=datetime.fromisoformat(at) if at else None)
 
 
 def _item(kept: KeptItem) -> tuple[Any, ...]:

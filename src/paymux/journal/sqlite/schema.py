@@ -46,6 +46,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (provider, account, alias)
         ) WITHOUT ROWID
         """,
+        "CREATE INDEX links_payment ON links (provider, account, payment_id)",
         """
         CREATE TABLE orphans (
             provider TEXT NOT NULL, account TEXT NOT NULL, alias TEXT NOT NULL, key TEXT NOT NULL,

@@ -1,0 +1,82 @@
+"""What is stored, as replays read it: in the order in which it came, many at once, and whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from paymux.delivery import Delivery, Proof
+    from paymux.journal.history import Sought, StoredRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A delivery whose body is still there, as it was proven then."""
+
+    row: int
+    delivery: Delivery
+    proof: Proof
+    secret: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One item that was understood: the `index`-th of its delivery."""
+
+    delivery: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """All that was heard of one payment, in order, under the keys that it and what joined it later were published
+    under; and what was published of it.
+    """
+
+    key: str
+    keys: frozenset[str]
+    heard: tuple[Told, ...]
+    records: tuple[StoredRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Some rows in order, and how far they were looked for: the next search begins after `reached`."""
+
+    rows: tuple[int, ...]
+    reached: int
+
+
+class Archive(Protocol):
+    """Every method raises JournalUnavailable."""
+
+    async def bounds(self, sought: Sought) -> tuple[int, int]:
+        """Between which rows of deliveries the sought ones are: the first, and the one after the last."""
+        ...
+
+    async def rows(self, sought: Sought, *, after: int, end: int, limit: int) -> Rows:
+        """Deliveries that fit, oldest first, between two rows, both exclusive."""
+        ...
+
+    async def kept(self, rows: Sequence[int]) -> Mapping[int, Kept]:
+        """Those of these deliveries that still have their bodies."""
+        ...
+
+    async def stories(self, deliveries: Sequence[int]) -> Sequence[Story]:
+        """Of all payments that these rows spoke of."""
+        ...
+
+    async def records(self, sought: Sought, *, topic: str, after: int, end: int, limit: int) -> Sequence[StoredRecord]:
+        """Published events of deliveries that fit, in order, between two places of the outbox, both exclusive.
+        Republished ones are not among them. Empty at the end.
+        """
+        ...
+
+    async def end(self) -> int:
+        """The place after the outbox's last."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,171 @@
+"""The Archive protocol over a journal's file: few questions for many rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from paymux.journal.archive import Rows, Story, Told
+from paymux.journal.sqlite.history import RECORD_COLUMNS, stored_record
+from paymux.journal.sqlite.reading import Reader, conditions
+from paymux.journal.sqlite.rows import DELIVERY_COLUMNS, stored_delivery
+from paymux.records import REPLAY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from paymux.journal.archive import Kept
+    from paymux.journal.history import Sought, StoredRecord
+
+STEP: Final = 4096  # deliveries that a search passes over at once
+
+# From keys to the payments that they belong to: an entity that was published before its payment was known keeps its
+# own key.
+_PAYMENTS: Final = """
+    SELECT o.key, o.provider || '/' || o.account || '/' || l.payment_id FROM orphans AS o
+    JOIN links AS l ON l.provider = o.provider AND l.account = o.account AND l.alias = o.alias
+    WHERE o.key IN (SELECT value FROM json_each(?))
+"""
+# And back: the keys of what joined these payments later.
+_ORPHANS: Final = """
+    SELECT p.value, o.key FROM json_each(?) AS p
+    JOIN links AS l ON l.provider = json_extract(p.value, '$[0]') AND l.account = json_extract(p.value, '$[1]')
+    AND l.payment_id = json_extract(p.value, '$[2]')
+    JOIN orphans AS o ON o.provider = l.provider AND o.account = l.account AND o.alias = l.alias
+"""
+
+
+class SqliteArchive:
+    """Its reader is its own: a replay never waits for somebody's search."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = Reader(path)
+        self._query, self._ask = self._reader.query, self._reader.ask
+
+    async def bounds(self, sought: Sought) -> tuple[int, int]:
+        return await self._ask(lambda: self._reader.bounds(sought))
+
+    async def rows(self, sought: Sought, *, after: int, end: int, limit: int) -> Rows:
+        return await self._ask(lambda: self._rows(sought, after, end, limit))
+
+    async def kept(self, rows: Sequence[int]) -> Mapping[int, Kept]:
+        sql = (
+            f"SELECT {DELIVERY_COLUMNS} FROM deliveries "
+            "WHERE row IN (SELECT value FROM json_each(?)) AND body IS NOT NULL"
+        )
+        found = await self._ask(lambda: [stored_delivery(row) for row in self._query(sql, (_list(rows),))])
+        return {kept.row: kept for kept in found}
+
+    async def stories(self, deliveries: Sequence[int]) -> Sequence[Story]:
+        return await self._ask(lambda: self._stories(deliveries))
+
+    async def records(self, sought: Sought, *, topic: str, after: int, end: int, limit: int) -> Sequence[StoredRecord]:
+        return await self._ask(lambda: self._records(sought, topic, after, end, limit))
+
+    async def end(self) -> int:
+        rows = await self._ask(lambda: self._query("SELECT max(seq) FROM outbox"))
+        return (rows[0][0] or 0) + 1
+
+    async def close(self) -> None:
+        await self._reader.close()
+
+    # --- in the thread
+
+    def _rows(self, sought: Sought, after: int, end: int, limit: int) -> Rows:
+        given, arguments = conditions(sought)
+        last = end - 1 if sought.payment is not None else min(end - 1, after + STEP)
+        where = " AND ".join(["delivery > ? AND delivery <= ?", *given])
+        sql = f"SELECT DISTINCT delivery FROM items WHERE {where} ORDER BY delivery LIMIT ?"
+        rows = tuple(row for (row,) in self._query(sql, (after, last, *arguments, limit)))
+        return Rows(rows=rows, reached=rows[-1] if len(rows) == limit else max(last, after))
+
+    def _stories(self, deliveries: Sequence[int]) -> list[Story]:
+        spoken = self._query(
+            "SELECT payment_keys FROM items WHERE delivery IN (SELECT value FROM json_each(?)) AND payment_keys != ''",
+            (_list(deliveries),),
+        )
+        groups = self._groups({key for (keys,) in spoken for key in keys.split("\n")})
+        touched = self._touched({key for keys in groups.values() for key in keys})
+        rows = {row for found in touched.values() for row in found}
+        items, records = self._items(rows), self._records_of(rows)
+        return [_story(payment, keys, touched, items, records) for payment, keys in groups.items()]
+
+    def _groups(self, keys: set[str]) -> dict[str, frozenset[str]]:
+        """Payments, each with all keys that belong to it."""
+        payment_of = dict(self._query(_PAYMENTS, (_list(keys),)))
+        payments = {payment_of.get(key, key) for key in keys}
+        groups = {payment: {payment} for payment in payments}
+        names = {orjson.dumps(payment.split("/", 2)).decode(): payment for payment in payments}
+        for name, orphan in self._query(_ORPHANS, (_list([payment.split("/", 2) for payment in payments]),)):
+            groups[names[name]].add(orphan)
+        return {payment: frozenset(found) for payment, found in groups.items()}
+
+    def _touched(self, keys: set[str]) -> dict[str, set[int]]:
+        found: dict[str, set[int]] = defaultdict(set)
+        sql = "SELECT key, delivery FROM touched WHERE key IN (SELECT value FROM json_each(?))"
+        for key, delivery in self._query(sql, (_list(keys),)):
+            found[key].add(delivery)
+        return found
+
+    def _items(self, rows: set[int]) -> dict[int, list[tuple[int, Told, frozenset[str]]]]:
+        """By delivery: what was understood, with its place in the order in which items were heard, and its keys."""
+        sql = """
+            SELECT row, delivery, outcome, payment_keys FROM items
+            WHERE delivery IN (SELECT value FROM json_each(?)) ORDER BY delivery, position, row
+        """
+        found: dict[int, list[tuple[int, Told, frozenset[str]]]] = defaultdict(list)
+        counted: dict[int, int] = defaultdict(int)
+        for row, delivery, outcome, keys in self._query(sql, (_list(rows),)):
+            if outcome == "events" and keys:
+                told = Told(delivery=delivery, index=counted[delivery])
+                found[delivery].append((row, told, frozenset(keys.split("\n"))))
+            counted[delivery] += 1
+        return found
+
+    def _records_of(self, rows: set[int]) -> dict[int, list[StoredRecord]]:
+        sql = f"SELECT {RECORD_COLUMNS} FROM outbox WHERE delivery IN (SELECT value FROM json_each(?)) ORDER BY seq"
+        found: dict[int, list[StoredRecord]] = defaultdict(list)
+        for row in self._query(sql, (_list(rows),)):
+            record = stored_record(row, 0)
+            if record.delivery is not None:
+                found[record.delivery].append(record)
+        return found
+
+    def _records(self, sought: Sought, topic: str, after: int, end: int, limit: int) -> list[StoredRecord]:
+        given, arguments = conditions(sought)
+        first, last = self._reader.bounds(sought)
+        where = " AND ".join(["delivery = outbox.delivery", *given])
+        sql = f"""
+            SELECT {RECORD_COLUMNS} FROM outbox WHERE seq > ? AND seq < ? AND topic = ? AND instr(headers, ?) = 0
+            AND delivery >= ? AND delivery < ? AND EXISTS (SELECT 1 FROM items WHERE {where}) ORDER BY seq LIMIT ?
+        """
+        mark = f"\n{REPLAY}:".encode()
+        rows = self._query(sql, (after, end, topic, mark, first, last, *arguments, limit))
+        return [stored_record(row, 0) for row in rows]
+
+
+def _story(
+    payment: str,
+    keys: frozenset[str],
+    touched: Mapping[str, set[int]],
+    items: Mapping[int, list[tuple[int, Told, frozenset[str]]]],
+    records: Mapping[int, list[StoredRecord]],
+) -> Story:
+    rows = {row for key in keys for row in touched.get(key, ())}
+    heard = sorted(
+        (place, told) for row in rows for place, told, spoken in items.get(row, ()) if not keys.isdisjoint(spoken)
+    )
+    published = [record for row in rows for record in records.get(row, ()) if record.record.key.decode() in keys]
+    return Story(
+        key=payment,
+        keys=keys,
+        heard=tuple(told for _, told in heard),
+        records=tuple(sorted(published, key=lambda record: record.seq)),
+    )
+
+
+def _list(values: Iterable[Any]) -> str:
+    return orjson.dumps(list(values)).decode()

@@ -201,9 +201,9 @@ class Journal(Outbox, Protocol):
         """
         ...
 
-    async def change(self, decide: Callable[[Unit], T]) -> T:
-        """Let an operation of an operator change something, in one commit: all of it or nothing. Returns what `decide`
-        does, once that is durable. Raises JournalUnavailable.
+    async def change(self, decide: Callable[[Unit], T], entries: Sequence[Entry] = ()) -> T:
+        """Let an operator's work change something, in one commit: all of it or nothing. Returns what `decide` does,
+        once that is durable; `entries` are the stored deliveries that it will hear again. Raises JournalUnavailable.
         """
         ...
 

@@ -63,9 +63,13 @@ def hear_again(unit: Unit, entry: Entry, delivery: int, replay_id: str) -> Count
     return counts
 
 
-def discard(unit: Unit, delivery: int, why: str) -> int:
-    """Take the quarantined items of a delivery's row out of quarantine, unpublished; how many that were."""
-    items = [filed for filed in unit.overlay.filed(delivery) if filed.outcome == "quarantined"]
+def discard(unit: Unit, delivery: int, why: str, *, reason: str | None = None) -> int:
+    """Take a delivery's items out of quarantine, all or those that are there for a reason; how many that were."""
+    items = [
+        filed
+        for filed in unit.overlay.filed(delivery)
+        if filed.outcome == "quarantined" and reason in (None, filed.reason)
+    ]
     unit.changes.discarded += [(filed.row, why) for filed in items]
     return len(items)
 

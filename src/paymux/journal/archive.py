@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from paymux.delivery import Delivery, Proof
+    from paymux.journal.changes import Filed
     from paymux.journal.history import Sought, StoredRecord
+    from paymux.lifecycle import Known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,12 @@ class Archive(Protocol):
     async def kept(self, rows: Sequence[int]) -> Mapping[int, Kept]:
         """Those of these deliveries that still have their bodies."""
         ...
+
+    async def filed(self, rows: Sequence[int]) -> Mapping[int, Sequence[Filed]]:
+        """What their items became, in the order of each delivery's items."""
+        ...
+
+    async def known(self, keys: Iterable[str]) -> Mapping[str, Known]: ...
 
     async def stories(self, deliveries: Sequence[int]) -> Sequence[Story]:
         """Of all payments that these rows spoke of."""

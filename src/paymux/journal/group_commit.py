@@ -11,7 +11,7 @@ from paymux.journal.decide import Unit
 from paymux.journal.speech import needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from paymux.journal import Entry
@@ -52,11 +52,11 @@ class Store(Protocol):
 class _Wish(NamedTuple):
     decide: Callable[[Unit], Any]
     answer: asyncio.Future[Any]
-    entry: Entry | None
+    entries: Sequence[Entry]
 
     @property
     def size(self) -> int:
-        return 0 if self.entry is None else len(self.entry.verified.delivery.body)
+        return sum(len(entry.verified.delivery.body) for entry in self.entries)
 
 
 class GroupCommit:
@@ -87,9 +87,9 @@ class GroupCommit:
         self._overdue: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def run(self, decide: Callable[[Unit], T], entry: Entry | None = None) -> T:
-        """Let `decide` change something in the next commit; returns its result when that is durable. `entry` is the
-        delivery that it will append, if any.
+    async def run(self, decide: Callable[[Unit], T], entries: Sequence[Entry] = ()) -> T:
+        """Let `decide` change something in the next commit; returns its result when that is durable. `entries` are the
+        deliveries that it will hear, if any.
 
         Raises JournalUnavailable, also while a commit hangs: what it commits at last is kept nonetheless. A caller
         that is canceled does not take its wish back.
@@ -98,7 +98,7 @@ class GroupCommit:
             raise JournalUnavailable("the journal is closed")
         self.check()  # or what nobody waits for any more would pile up behind it
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._wishes.append(_Wish(decide, answer, entry))
+        self._wishes.append(_Wish(decide, answer, entries))
         if self._running is None:
             self._running = asyncio.create_task(self._drain())
         return await answer
@@ -171,7 +171,7 @@ class GroupCommit:
     async def _commit(self, batch: list[_Wish]) -> tuple[Changes, list[Any]]:
         try:
             counters = self.counters.copy() if self.counters else self._store.counters()
-            self._store.foresee(needs(wish.entry for wish in batch if wish.entry is not None))
+            self._store.foresee(needs(entry for wish in batch for entry in wish.entries))
             unit = Unit(self._store.view, counters, self._rules, self._now())
             results = [wish.decide(unit) for wish in batch]
             await self._store.commit(unit.changes)

@@ -50,13 +50,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What a diff found about one event: `kind` is changed, new or gone. `paths` are the fields that differ, with what
-    was published and what would be now, both JSON texts.
+    """What a diff found about one event of the delivery in `row`: `kind` is changed, new or gone. `paths` are the
+    fields that differ, with what was published and what would be now, both JSON texts.
     """
 
     job: str
     event_id: str
     key: str
+    row: int
     delivery: str
     kind: str
     type: str

@@ -202,10 +202,10 @@ class MemoryJournal:
 
     async def append(self, entry: Entry) -> tuple[Receipt, ...]:
         await self._hints.let_in(entry)
-        return await self._commits.run(lambda unit: unit.append(entry), entry)
+        return await self._commits.run(lambda unit: unit.append(entry), (entry,))
 
-    async def change(self, decide: Callable[[Unit], T]) -> T:
-        return await self._commits.run(decide)
+    async def change(self, decide: Callable[[Unit], T], entries: Sequence[Entry] = ()) -> T:
+        return await self._commits.run(decide, entries)
 
     async def mark(self, shard: int) -> int:
         return self._marks.get(shard, 0)

@@ -11,10 +11,12 @@ from paymux.journal.memory_history import MemoryHistory, fits
 from paymux.records import REPLAY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from paymux.journal.changes import Filed
     from paymux.journal.history import Sought
     from paymux.journal.memory import MemoryJournal
+    from paymux.lifecycle import Known
 
 
 class MemoryArchive:
@@ -45,6 +47,14 @@ class MemoryArchive:
             for row in rows
             if (kept := self._store.deliveries.get(row)) is not None and row not in self._store.emptied
         }
+
+    async def filed(self, rows: Sequence[int]) -> Mapping[int, Sequence[Filed]]:
+        await asyncio.sleep(0)
+        return {row: self._store.filed(row) for row in rows}
+
+    async def known(self, keys: Iterable[str]) -> Mapping[str, Known]:
+        await asyncio.sleep(0)
+        return {key: known for key in keys if (known := self._store.known(key)) is not None}
 
     async def stories(self, deliveries: Sequence[int]) -> Sequence[Story]:
         await asyncio.sleep(0)

@@ -16,7 +16,7 @@ from paymux.journal.changes import Changes, Overlay
 from paymux.journal.memory import MemoryStore
 from paymux.journal.speech import Speech
 from paymux.lifecycle import Known, state_of
-from paymux.records import Again, event_id, event_record
+from paymux.records import Again, entity_key, event_id, event_record
 from paymux.statement import Stated
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # What the journal decides, or what says by which mapping it was made: no part of what a delivery states.
 _ASIDE: Final = ("lifecycle", "origin")
+_MONEY: Final = {"minor", "currency", "exponent"}  # one value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,36 +78,38 @@ def differences(old: bytes, new: bytes) -> dict[str, tuple[Any, Any]]:
     return {} if before == after else dict(_different("", before, after))
 
 
-def correct(unit: Unit, rehearsal: Rehearsal, event_ids: Iterable[str], replay_id: str) -> list[Record]:
-    """Publish what is said instead of these events, and let what is known be what the rehearsal knows.
+def correct(unit: Unit, rehearsal: Rehearsal, rows: Mapping[str, int], replay_id: str) -> list[Record]:
+    """Publish what is said instead of these events, of the deliveries in these rows, and let what is known be what the
+    rehearsal knows.
 
     An event that was not published goes out under its own id; of one that was a correction does, once for each version
     of the mapping. Raises PaymuxError(too_large).
     """
     records = []
     known = {key: _carried_on(unit, key, each) for key, each in rehearsal.changes.known.items()}
-    for each in event_ids:
+    for each, row in rows.items():
         told = rehearsal.told[each]
         again = Again(replay_id=replay_id, corrects=each if unit.overlay.is_published(each) else None)
         known[told.key] = replace(known[told.key], sequence=known[told.key].sequence + 1)
-        record = _record(unit, told, known[told.key], again)
+        record = _record(unit, told, known, again)
         if unit.overlay.is_published(record.event_id):
             known[told.key] = replace(known[told.key], sequence=known[told.key].sequence - 1)
             continue
-        unit.publish(told.key, record, None)
+        unit.publish(told.key, record, row)
         records.append(record)
     changes = rehearsal.changes
     unit.changes.update(Changes(known=known, links=changes.links, orphans=changes.orphans))
     return records
 
 
-def _record(unit: Unit, told: Told, known: Known, again: Again) -> Record:
+def _record(unit: Unit, told: Told, known: Mapping[str, Known], again: Again) -> Record:
     payment_id = told.payment_id
+    told_of = known.get(entity_key(told.spoken.account, payment_id or ""), known[told.key])
     life = replace(
         told.announcement.lifecycle,
-        sequence=known.sequence,
+        sequence=known[told.key].sequence,
         transition=Transition.CORRECTED if again.corrects else told.announcement.lifecycle.transition,
-        state=state_of(known, payment_id) if told.announcement.lifecycle.state is not None else None,
+        state=state_of(told_of, payment_id) if told.announcement.lifecycle.state is not None else None,
     )
     record = event_record(
         told.spoken,
@@ -136,7 +139,7 @@ def _content(value: bytes) -> dict[str, Any]:
 def _different(path: str, old: Any, new: Any) -> Iterable[tuple[str, tuple[Any, Any]]]:
     if old == new and type(old) is type(new):
         return
-    if isinstance(old, dict) and isinstance(new, dict) and path.count("/") < 3:  # noqa: PLR2004  # money stays whole
+    if isinstance(old, dict) and isinstance(new, dict) and _MONEY not in (old.keys(), new.keys()):
         for name in sorted({*old, *new}):
             yield from _different(f"{path}/{name}", old.get(name), new.get(name))
         return

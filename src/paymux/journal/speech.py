@@ -98,7 +98,8 @@ class Speech:
         alias = statement.payment_alias
         payment_id = statement.payment_id or (self.overlay.link(scope, alias) if alias else None)
         own_key = entity_key(spoken.account, statement.block.id)
-        own = self.overlay.known(own_key)
+        # Where the provider calls both alike (Adyen's dispute without a reference), there is but one key.
+        own = None if statement.block.id == payment_id else self.overlay.known(own_key)
         if payment_id is None:
             if alias is not None and own_key not in self.overlay.orphans(scope, alias):
                 self.overlay.changes.orphans.setdefault((scope, alias), []).append(own_key)

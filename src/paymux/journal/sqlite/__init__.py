@@ -139,10 +139,10 @@ class SqliteJournal(SqliteOutbox):
 
     async def append(self, entry: Entry) -> tuple[Receipt, ...]:
         await self._hints.let_in(entry)
-        return await self._run(lambda unit: unit.append(entry), entry)
+        return await self._run(lambda unit: unit.append(entry), (entry,))
 
-    async def change(self, decide: Callable[[Unit], T]) -> T:
-        return await self._run(decide)
+    async def change(self, decide: Callable[[Unit], T], entries: Sequence[Entry] = ()) -> T:
+        return await self._run(decide, entries)
 
     async def postpone(self, lookup: LookupRow, until: datetime) -> None:
         await self._run(lambda unit: unit.postpone(lookup, until))
@@ -233,9 +233,9 @@ class SqliteJournal(SqliteOutbox):
         await self._store.close()
         os.close(self._lock)
 
-    async def _run(self, decide: Callable[[Unit], T], entry: Entry | None = None) -> T:
+    async def _run(self, decide: Callable[[Unit], T], entries: Sequence[Entry] = ()) -> T:
         try:
-            result = await self._commits.run(decide, entry)
+            result = await self._commits.run(decide, entries)
         except JournalUnavailable:
             self._failing = True
             raise

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from paymux import lifecycle
 from paymux.journal.archive import Rows, Story, Told
 from paymux.journal.sqlite.history import RECORD_COLUMNS, stored_record
 from paymux.journal.sqlite.reading import Reader, conditions
-from paymux.journal.sqlite.rows import DELIVERY_COLUMNS, stored_delivery
+from paymux.journal.sqlite.rows import DELIVERY_COLUMNS, FILED_COLUMNS, filed, stored_delivery
 from paymux.records import REPLAY
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from paymux.journal.archive import Kept
+    from paymux.journal.changes import Filed
     from paymux.journal.history import Sought, StoredRecord
+    from paymux.lifecycle import Known
 
 STEP: Final = 4096  # deliveries that a search passes over at once
 
@@ -58,6 +61,20 @@ class SqliteArchive:
         )
         found = await self._ask(lambda: [stored_delivery(row) for row in self._query(sql, (_list(rows),))])
         return {kept.row: kept for kept in found}
+
+    async def filed(self, rows: Sequence[int]) -> Mapping[int, Sequence[Filed]]:
+        sql = (
+            f"SELECT {FILED_COLUMNS} FROM items WHERE delivery IN (SELECT value FROM json_each(?)) "
+            "ORDER BY delivery, position, row"
+        )
+        found: dict[int, list[Filed]] = {row: [] for row in rows}
+        for each in await self._ask(lambda: [filed(row) for row in self._query(sql, (_list(rows),))]):
+            found[each.delivery].append(each)
+        return found
+
+    async def known(self, keys: Iterable[str]) -> Mapping[str, Known]:
+        sql = "SELECT key, known FROM payments WHERE key IN (SELECT value FROM json_each(?))"
+        return {key: lifecycle.load(known) for key, known in await self._ask(lambda: self._query(sql, (_list(keys),)))}
 
     async def stories(self, deliveries: Sequence[int]) -> Sequence[Story]:
         return await self._ask(lambda: self._stories(deliveries))

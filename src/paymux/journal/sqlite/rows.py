@@ -93,7 +93,7 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
         ),
         ("DELETE FROM outbox WHERE seq = ?", [(seq,) for _, seq in changes.forgotten]),
         (f"INSERT OR REPLACE INTO jobs VALUES ({_slots(13)})", [_job(job) for job in changes.jobs.values()]),
-        (f"INSERT OR REPLACE INTO changes VALUES ({_slots(11)})", [_change(each) for each in changes.found]),
+        (f"INSERT OR REPLACE INTO changes VALUES ({_slots(12)})", [_change(each) for each in changes.found]),
         (f"INSERT INTO audit VALUES ({_slots(8)})", [_audited(each) for each in changes.audit]),
     ]
 
@@ -306,6 +306,7 @@ def _change(change: Change) -> tuple[Any, ...]:
         change.job,
         change.event_id,
         change.key,
+        change.row,
         change.delivery,
         change.kind,
         change.type,
@@ -322,14 +323,15 @@ def stored_change(row: Any) -> Change:
         job=row[0],
         event_id=row[1],
         key=row[2],
-        delivery=row[3],
-        kind=row[4],
-        type=row[5],
-        provider=row[6],
-        account=row[7],
-        paths=tuple(row[8].split("\n")) if row[8] else (),
-        old=row[9],
-        new=row[10],
+        row=row[3],
+        delivery=row[4],
+        kind=row[5],
+        type=row[6],
+        provider=row[7],
+        account=row[8],
+        paths=tuple(row[9].split("\n")) if row[9] else (),
+        old=row[10],
+        new=row[11],
     )
 
 

@@ -91,8 +91,9 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # What a diff found.
         """
         CREATE TABLE changes (
-            job TEXT NOT NULL, event_id TEXT NOT NULL, key TEXT NOT NULL, delivery TEXT NOT NULL, kind TEXT NOT NULL,
-            type TEXT NOT NULL, provider TEXT NOT NULL, account TEXT NOT NULL, paths TEXT NOT NULL, old TEXT, new TEXT,
+            job TEXT NOT NULL, event_id TEXT NOT NULL, key TEXT NOT NULL, row INTEGER NOT NULL, delivery TEXT NOT NULL,
+            kind TEXT NOT NULL,            type TEXT NOT NULL, provider TEXT NOT NULL,
+            account TEXT NOT NULL, paths TEXT NOT NULL, old TEXT, new TEXT,
             PRIMARY KEY (job, event_id)
         ) WITHOUT ROWID
         """,

@@ -1,0 +1,260 @@
+"""Jobs over what is stored: published again, translated anew, compared and corrected. They outlive a restart, and what
+they publish goes through the outbox like everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from paymux.errors import JobRefused, JournalUnavailable, NotStored, PaymuxError
+from paymux.journal.again import discard
+from paymux.journal.audit import Act
+from paymux.journal.jobs import ENDED, Job, JobState
+from paymux.replay.comparing import Diff, accept
+from paymux.replay.hearing import heard
+from paymux.replay.orders import Order, checked
+from paymux.replay.steps import STEP, Means, republish, retranslate, unreadable
+from paymux.statement import OUTCOMES
+from paymux.telemetry import log_failure, logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
+
+    from paymux.journal.decide import Unit
+    from paymux.journal.history import History, Sought
+
+Action = Literal["pause", "resume", "cancel", "accept"]
+
+BACKLOG: Final = 2000  # events that wait for Kafka: then jobs wait, too
+IDLE_SECONDS: Final = 5.0
+WAIT_SECONDS: Final = 0.05
+RECENT: Final = 1000
+
+# From which states an action leads where.
+_ACTIONS: Final[Mapping[str, tuple[frozenset[JobState], JobState]]] = {
+    "pause": (frozenset({JobState.QUEUED, JobState.RUNNING}), JobState.PAUSED),
+    "resume": (frozenset({JobState.PAUSED}), JobState.QUEUED),
+    "cancel": (frozenset(JobState) - ENDED, JobState.CANCELED),
+    "accept": (frozenset({JobState.READY}), JobState.QUEUED),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an order would do: how many deliveries or records it is about, and what would become of them."""
+
+    kind: str
+    counts: Mapping[str, int]
+
+
+class Replays:
+    """One job at a time, the oldest first. `backlog` says how many events wait to be published: live traffic goes
+    first.
+    """
+
+    def __init__(
+        self,
+        means: Means,
+        history: History,
+        *,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        backlog: Callable[[], Awaitable[int]],
+    ) -> None:
+        self._means = means
+        self._history = history
+        self._clock = clock
+        self._new_id = new_id
+        self._backlog = backlog
+        self._news = asyncio.Event()
+        self._diffs: dict[str, Diff] = {}
+
+    async def create(self, order: Order, who: str) -> Job:
+        """Raises JobRefused, JournalUnavailable."""
+        order = checked(order)
+        now = self._clock()
+        bounds = await self._bounds(order)
+        job = Job(
+            id=self._new_id(),
+            kind=order.kind,
+            state=JobState.QUEUED,
+            created_at=now,
+            created_by=who,
+            updated_at=now,
+            spec={**order.spec(), **bounds},
+            total=max(bounds["end"] - bounds["first"], 0),
+            rate=order.rate,
+        )
+        act = Act(who=who, action=f"job.{order.kind}", target=job.id, detail=job.spec)
+        await self._means.journal.change(lambda unit: _keep(unit, job, act))
+        self._news.set()
+        return job
+
+    async def steer(self, job_id: str, action: Action, who: str) -> Job:
+        """Raises NotStored, JobRefused(job_state), JournalUnavailable."""
+        before, into = _ACTIONS[action]
+
+        def decide(unit: Unit) -> Job | None:
+            job = unit.job(job_id)
+            if job is None or job.state not in before:
+                return job
+            cursor = {"accepted": ""} if action == "accept" else job.cursor
+            _keep(unit, replace(job, state=into, cursor=cursor), Act(who=who, action=f"job.{action}", target=job_id))
+            return None
+
+        refused = await self._means.journal.change(decide)
+        job = await self._history.job(job_id)
+        if job is None:
+            raise NotStored(f"there is no job {job_id}")
+        if refused is not None:
+            raise JobRefused(f"job {job_id} is {refused.state.value}: it cannot {action}")
+        self._news.set()
+        return job
+
+    async def discard(self, sought: Sought, why: str, who: str) -> int:
+        """Take what fits out of quarantine; how many items that were. Raises JobRefused, JournalUnavailable."""
+        if not why.strip():
+            raise JobRefused("say why it is discarded", reason="job_impossible")
+        sought, total = replace(sought, outcome="quarantined"), 0
+        first, end = await self._means.archive.bounds(sought)
+        after = first - 1
+        while after < end - 1:
+            found = await self._means.archive.rows(sought, after=after, end=end, limit=STEP)
+            total += await self._discarded(found.rows, sought.reason, why, who)
+            after = found.reached
+        return total
+
+    async def preview(self, order: Order) -> Preview:
+        """Nothing is changed. Raises JobRefused, JournalUnavailable."""
+        order = checked(order)
+        bounds, counts = await self._bounds(order), Counter[str]()
+        after, end = bounds["first"] - 1, bounds["end"]
+        while after < end - 1:
+            after, found = await self._foreseen(order, after, end)
+            counts += found
+            await asyncio.sleep(0)
+        return Preview(kind=order.kind, counts=counts)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._news.clear()
+            try:
+                job = await self._next()
+                if job is not None:
+                    await self.work(job)
+                    continue
+            except JournalUnavailable as error:
+                logger().warning("jobs_postponed", detail=error.detail)
+            await self._idle()
+
+    async def work(self, job: Job) -> Job:
+        """Until it ends, is paused, or waits for somebody. Raises JournalUnavailable."""
+        while (now := await self._started(job.id)).state is JobState.RUNNING:
+            began = time.monotonic()
+            await self._room()
+            try:
+                steps = await self._step(now)
+            except JournalUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  # a job that fails must not take the others along
+                log_failure("job_failed", error, job=job.id)
+                await self._failed(now, error)
+                continue
+            pause = steps / now.rate - (time.monotonic() - began) if now.rate else 0.0
+            await asyncio.sleep(max(pause, 0.0))
+        self._diffs.pop(job.id, None)
+        return now
+
+    # ---
+
+    async def _step(self, job: Job) -> int:
+        if "accepted" in job.cursor:
+            return await accept(self._means, self._history, job)
+        if job.kind == "republish":
+            return await republish(self._means, job)
+        if job.kind == "diff":
+            return await self._diffs.setdefault(job.id, Diff()).step(self._means, job)
+        return await retranslate(self._means, job)
+
+    async def _bounds(self, order: Order) -> dict[str, int]:
+        """What is there now: what comes later is not part of it."""
+        if order.kind == "republish":
+            return {"first": 1, "end": await self._means.archive.end()}
+        first, end = await self._means.archive.bounds(order.sought)
+        return {"first": first, "end": end}
+
+    async def _foreseen(self, order: Order, after: int, end: int) -> tuple[int, Counter[str]]:
+        archive = self._means.archive
+        if order.kind == "republish":
+            records = await archive.records(order.sought, topic=self._means.topic, after=after, end=end, limit=STEP)
+            return (records[-1].seq if len(records) == STEP else end - 1), Counter(events=len(records))
+        rows = await archive.rows(order.sought, after=after, end=end, limit=STEP)
+        kept = await archive.kept(rows.rows)
+        entries = await heard(kept.values(), self._means.accounts)
+        counts = unreadable(rows, kept, entries)
+        counts["deliveries"] += len(rows.rows)
+        filed = await archive.filed(rows.rows)
+        for row, entry in entries.items():
+            for item, old in zip(entry.items, filed[row], strict=False):
+                counts[f"{old.outcome} to {OUTCOMES[type(item.outcome)]}"] += 1
+        return rows.reached, counts
+
+    async def _next(self) -> Job | None:
+        found = [
+            job for job in await self._history.jobs(limit=RECENT) if job.state in (JobState.QUEUED, JobState.RUNNING)
+        ]
+        return min(found, key=lambda job: (job.created_at, job.id), default=None)
+
+    async def _started(self, job_id: str) -> Job:
+        """The job as it is now; one that was queued runs from here on."""
+
+        def decide(unit: Unit) -> Job | None:
+            job = unit.job(job_id)
+            if job is not None and job.state is JobState.QUEUED:
+                job = replace(job, state=JobState.RUNNING)
+                unit.keep_job(job)
+            return job
+
+        job = await self._history.job(job_id)
+        if job is not None and job.state is JobState.QUEUED:
+            job = await self._means.journal.change(decide)
+        if job is None:  # Defensive: jobs are not deleted
+            raise NotStored(f"there is no job {job_id}")
+        return job
+
+    async def _failed(self, job: Job, error: Exception) -> None:
+        told = str(error) if isinstance(error, PaymuxError) else type(error).__name__
+        failed = replace(job, state=JobState.FAILED, error=told)
+        await self._means.journal.change(lambda unit: unit.keep_job(failed))
+
+    async def _discarded(self, rows: tuple[int, ...], reason: str | None, why: str, who: str) -> int:
+        def decide(unit: Unit) -> int:
+            count = sum(discard(unit, row, why, reason=reason) for row in rows)
+            if count:
+                detail = {"why": why, "items": count, "rows": rows}
+                unit.audit(Act(who=who, action="quarantine.discard", target=f"{rows[0]}-{rows[-1]}", detail=detail))
+            return count
+
+        return await self._means.journal.change(decide) if rows else 0
+
+    async def _room(self) -> None:
+        while await self._backlog() > BACKLOG:  # noqa: ASYNC110  # the relay works on it elsewhere
+            await asyncio.sleep(WAIT_SECONDS)
+
+    async def _idle(self) -> None:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+
+def _keep(unit: Unit, job: Job, act: Act) -> None:
+    unit.keep_job(job)
+    unit.audit(act)

@@ -1,0 +1,38 @@
+"""Stored deliveries as the line would hear them today."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from paymux.delivery import Proof
+from paymux.journal import Entry
+from paymux.signatures import remembered
+from paymux.translate import translate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from paymux.journal.archive import Kept
+    from paymux.provider import Account
+
+    Accounts = Callable[[], Mapping[tuple[str, str], Account]]
+
+AT_ONCE: Final = 0.005  # seconds: then whatever else the process does has its turn
+
+
+async def heard(kept: Iterable[Kept], accounts: Accounts) -> dict[int, Entry]:
+    """By row. Hints are left out, whose bodies nobody keeps, and deliveries of accounts that are not configured."""
+    found: dict[int, Entry] = {}
+    known, pause = accounts(), time.monotonic() + AT_ONCE
+    for each in kept:
+        account = known.get((each.delivery.provider, each.delivery.account))
+        if account is None or each.proof is Proof.HINT:
+            continue
+        verified = remembered(each.delivery, each.proof, each.secret)
+        found[each.row] = Entry(account=account, verified=verified, items=translate(account, verified))
+        if time.monotonic() > pause:
+            await asyncio.sleep(0)
+            pause = time.monotonic() + AT_ONCE
+    return found

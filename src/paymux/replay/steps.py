@@ -1,0 +1,143 @@
+"""What each kind of job does in one step: a bounded portion, committed together with how far the job came.
+
+A job that was paused or canceled meanwhile changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from paymux.delivery import Proof
+from paymux.journal.again import hear_again
+from paymux.journal.jobs import JobState
+from paymux.records import republished
+from paymux.replay.hearing import heard
+from paymux.replay.orders import sought_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from paymux.journal import Entry, Journal
+    from paymux.journal.archive import Archive, Kept, Rows
+    from paymux.journal.decide import Unit
+    from paymux.journal.jobs import Change, Job
+    from paymux.replay.hearing import Accounts
+
+STEP: Final = 200  # deliveries or records of a commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a step works with. `topic` is that of the events."""
+
+    journal: Journal
+    archive: Archive
+    accounts: Accounts
+    topic: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a step brought its job; `into` is its state after the last one."""
+
+    cursor: Mapping[str, Any]
+    done: int
+    counts: Mapping[str, int]
+    into: JobState | None = None
+    found: Sequence[Change] = ()
+
+
+def advance(unit: Unit, job_id: str, progress: Progress) -> None:
+    """Part of the step's commit."""
+    job = unit.job(job_id)
+    if job is None:  # Defensive: jobs are not deleted
+        return
+    unit.changes.found += progress.found
+    unit.keep_job(
+        replace(
+            job,
+            cursor=progress.cursor,
+            done=job.done + progress.done,
+            counts=dict(Counter(job.counts) + Counter(progress.counts)),
+            state=progress.into or job.state,
+        )
+    )
+
+
+def is_on(unit: Unit, job: Job) -> bool:
+    """Whether it still runs, from where this step began."""
+    now = unit.job(job.id)
+    return now is not None and now.state is JobState.RUNNING and now.cursor == job.cursor
+
+
+async def republish(means: Means, job: Job) -> int:
+    """The stored events once more, in the order in which they were published; how many."""
+    after, end = job.cursor.get("after", 0), job.spec["end"]
+    found = await means.archive.records(sought_of(job), topic=means.topic, after=after, end=end, limit=STEP)
+    last = found[-1].seq if len(found) == STEP else end - 1
+
+    def decide(unit: Unit) -> None:
+        if not is_on(unit, job):
+            return
+        for each in found:
+            record = republished(each.record, replay_id=job.id, topic=job.spec["topic"])
+            unit.publish(record.key.decode(), record, each.delivery)
+        into = JobState.DONE if len(found) < STEP else None
+        counts = {"events": len(found)}
+        advance(unit, job.id, Progress(cursor={"after": last}, done=last - after, counts=counts, into=into))
+
+    await means.journal.change(decide)
+    return len(found)
+
+
+async def retranslate(means: Means, job: Job) -> int:
+    """Today's mapping over the stored bodies; only what was never published goes out. How many deliveries."""
+    rows = await portion(means, job)
+    kept = await means.archive.kept(rows.rows)
+    entries = await heard(kept.values(), means.accounts)
+
+    def decide(unit: Unit) -> None:
+        if not is_on(unit, job):
+            return
+        counts = unreadable(rows, kept, entries)
+        for row, entry in entries.items():
+            counts.update(hear_again(unit, entry, row, job.id))
+        advance(unit, job.id, reached(job, rows, counts, JobState.DONE))
+
+    await means.journal.change(decide, tuple(entries.values()))
+    return len(rows.rows)
+
+
+async def portion(means: Means, job: Job) -> Rows:
+    """The next deliveries of a job."""
+    after = job.cursor.get("after", job.spec["first"] - 1)
+    return await means.archive.rows(sought_of(job), after=after, end=job.spec["end"], limit=STEP)
+
+
+def reached(job: Job, rows: Rows, counts: Counter[str], last: JobState, found: Sequence[Change] = ()) -> Progress:
+    """After that portion; `last` is the job's state after the last one."""
+    before = job.cursor.get("after", job.spec["first"] - 1)
+    is_last = rows.reached >= job.spec["end"] - 1
+    return Progress(
+        cursor={"after": rows.reached},
+        done=rows.reached - before,
+        counts=counts + Counter(deliveries=len(rows.rows)),
+        into=last if is_last else None,
+        found=found,
+    )
+
+
+def unreadable(rows: Rows, kept: Mapping[int, Kept], entries: Mapping[int, Entry]) -> Counter[str]:
+    """Why deliveries are passed over."""
+    counts: Counter[str] = Counter()
+    for row in rows.rows:
+        if row in entries:
+            continue
+        if row not in kept:
+            counts["body_gone"] += 1
+        else:
+            counts["hint" if kept[row].proof is Proof.HINT else "account_gone"] += 1
+    return counts

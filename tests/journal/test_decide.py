@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid5
@@ -298,3 +299,18 @@ async def test_a_second_item_for_an_object_asks_again_in_the_same_commit(journal
     assert [receipt.result for receipt in receipts] == [Result.NEW, Result.NEW]
     (row,) = await lookups(journal)
     assert (row.ref, row.asked, row.event_key) == (ObjectRef(object="payment", id="p1"), 2, "e2")
+
+
+async def test_a_dispute_with_its_payments_id():
+    """An entity that shares an id with a payment is not taken for it: its events come, under its payment's key."""
+    journal = MemoryJournal()
+    await put(journal, says("payment", "e1", "p1", status="succeeded", amount=4999), says("payment", "e2", "p2"))
+    await put(journal, says("dispute", "e3", "p1", payment="p1", status="lost"))
+    await put(journal, says("refund", "e4", "p2", payment="p1", status="succeeded", amount=100))
+    await put(journal, says("dispute", "e5", "p1", payment="p1", status="won", after=9))
+    events = [json.loads(row.record.value) for row in await journal.read(0, 2, 10)]
+    assert [(event["type"], event["data"]["lifecycle"]["sequence"]) for event in events] == [
+        ("dispute.lost", 2),
+        ("refund.succeeded", 3),
+        ("dispute.won", 4),
+    ]

@@ -63,6 +63,10 @@ class Archive(Protocol):
         """Deliveries that fit, oldest first, between two rows, both exclusive."""
         ...
 
+    async def fitting(self, sought: Sought, rows: Sequence[int]) -> frozenset[int]:
+        """Those of these deliveries that fit, times aside."""
+        ...
+
     async def kept(self, rows: Sequence[int]) -> Mapping[int, Kept]:
         """Those of these deliveries that still have their bodies."""
         ...

@@ -30,7 +30,7 @@ ENDED: Final = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELED})
 class Job:
     """`kind` says who works on it; `spec` is what it was asked for, `cursor` where it goes on, both JSON. `total` is
     how many steps it has in all, as far as that is known, `done` how many are behind it; `counts` says what became of
-    them. `rate`: the most a second; None for as many as can be.
+    them. `rate`: the most a second; None for as many as can be. `worked`: seconds so far.
     """
 
     id: str
@@ -45,6 +45,7 @@ class Job:
     total: int | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     rate: float | None = None
+    worked: float = 0.0
     error: str | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from paymux.journal.archive import Kept, Rows, Story, Told
@@ -39,6 +40,11 @@ class MemoryArchive:
         found = [each.row for each in reversed(self._history.all()) if after < each.row < end and fits(each, sought)]
         rows = tuple(found[:limit])
         return Rows(rows=rows, reached=rows[-1] if len(rows) == limit else max(end - 1, after))
+
+    async def fitting(self, sought: Sought, rows: Sequence[int]) -> frozenset[int]:
+        await asyncio.sleep(0)
+        wanted = replace(sought, since=None, until=None)
+        return frozenset(each.row for each in self._history.all() if each.row in rows and fits(each, wanted))
 
     async def kept(self, rows: Sequence[int]) -> Mapping[int, Kept]:
         await asyncio.sleep(0)

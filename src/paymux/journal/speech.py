@@ -99,7 +99,7 @@ class Speech:
         payment_id = statement.payment_id or (self.overlay.link(scope, alias) if alias else None)
         own_key = entity_key(spoken.account, statement.block.id)
         # Where the provider calls both alike (Adyen's dispute without a reference), there is but one key.
-        own = None if statement.block.id == payment_id else self.overlay.known(own_key)
+        own = None if statement.block.id == payment_id else self._own(statement, own_key)
         if payment_id is None:
             if alias is not None and own_key not in self.overlay.orphans(scope, alias):
                 self.overlay.changes.orphans.setdefault((scope, alias), []).append(own_key)
@@ -110,6 +110,11 @@ class Speech:
         state = self._join_payment(spoken, heard, payment_id, announces=own is None)
         if own is not None:
             self._alone(spoken, heard, payment_id, state)
+
+    def _own(self, statement: Statement, own_key: str) -> Known | None:
+        """What is known of the entity under its own key; what merely has the same id as it is something else."""
+        found = self.overlay.known(own_key)
+        return found if found is not None and lifecycle.standing_name(statement.block) in found.standings else None
 
     def _join_payment(self, spoken: Spoken, heard: Heard, payment_id: str, *, announces: bool) -> State | None:
         """What it says counts for its payment, and is published under the payment's key if it announces there."""

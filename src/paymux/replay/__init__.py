@@ -14,7 +14,7 @@ from paymux.errors import JobRefused, JournalUnavailable, NotStored, PaymuxError
 from paymux.journal.again import discard
 from paymux.journal.audit import Act
 from paymux.journal.jobs import ENDED, Job, JobState
-from paymux.replay.comparing import Diff, accept
+from paymux.replay.comparing import accept, diff
 from paymux.replay.hearing import heard
 from paymux.replay.orders import Order, checked
 from paymux.replay.steps import STEP, Means, republish, retranslate, unreadable
@@ -72,7 +72,6 @@ class Replays:
         self._new_id = new_id
         self._backlog = backlog
         self._news = asyncio.Event()
-        self._diffs: dict[str, Diff] = {}
 
     async def create(self, order: Order, who: str) -> Job:
         """Raises JobRefused, JournalUnavailable."""
@@ -138,7 +137,7 @@ class Replays:
             after, found = await self._foreseen(order, after, end)
             counts += found
             await asyncio.sleep(0)
-        return Preview(kind=order.kind, counts=counts)
+        return Preview(kind=order.kind, counts=dict(counts))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -168,7 +167,6 @@ class Replays:
                 continue
             pause = steps / now.rate - (time.monotonic() - began) if now.rate else 0.0
             await asyncio.sleep(max(pause, 0.0))
-        self._diffs.pop(job.id, None)
         return now
 
     # ---
@@ -179,7 +177,7 @@ class Replays:
         if job.kind == "republish":
             return await republish(self._means, job)
         if job.kind == "diff":
-            return await self._diffs.setdefault(job.id, Diff()).step(self._means, job)
+            return await diff(self._means, job)
         return await retranslate(self._means, job)
 
     async def _bounds(self, order: Order) -> dict[str, int]:

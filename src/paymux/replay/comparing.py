@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -18,6 +17,7 @@ from paymux.journal.jobs import Change, JobState
 from paymux.journal.rehearse import as_published, correct, differences, rehearse
 from paymux.records import REPLAY, entity_key, event_id
 from paymux.replay.hearing import heard
+from paymux.replay.orders import sought_of
 from paymux.replay.steps import STEP, Progress, advance, is_on, portion, reached, unreadable
 from paymux.statement import Stated
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from paymux.journal import Entry
-    from paymux.journal.archive import Story
+    from paymux.journal.archive import Rows, Story
     from paymux.journal.changes import Filed
     from paymux.journal.decide import Unit
     from paymux.journal.history import History, StoredRecord
@@ -44,34 +44,40 @@ _NO_CORRECTION: Final = b'"corrects":null'
 _UNHEARD: Final = ("quarantined", "ignored")
 
 
-@dataclass(slots=True)
-class Diff:
-    """One job's: which payments it compared already."""
+async def diff(means: Means, job: Job) -> int:
+    """Compare the payments of some deliveries; how many deliveries. Nothing is published."""
+    rows = await portion(means, job)
+    stories = await _begun(means, job, rows)
+    wanted = {*rows.rows, *(told.delivery for story in stories for told in story.heard)}
+    kept = await means.archive.kept(sorted(wanted))
+    entries = await heard(kept.values(), means.accounts)
+    counts = unreadable(rows, kept, entries)
+    found = list(_understood(job.id, entries, await means.archive.filed(rows.rows)))
+    for story in stories:
+        changes = compared(job.id, story, entries, means.topic)
+        counts["payments" if changes is not None else "payments_unreadable"] += 1
+        found += changes or ()
+    counts += Counter(change.kind for change in found)
 
-    compared: set[str] = field(default_factory=set)
+    def decide(unit: Unit) -> None:
+        if is_on(unit, job):
+            advance(unit, job.id, reached(job, rows, counts, _after(job, found), found))
 
-    async def step(self, means: Means, job: Job) -> int:
-        """Compare the payments of some deliveries; how many deliveries. Nothing is published."""
-        rows = await portion(means, job)
-        stories = [story for story in await means.archive.stories(rows.rows) if story.key not in self.compared]
-        wanted = {*rows.rows, *(told.delivery for story in stories for told in story.heard)}
-        kept = await means.archive.kept(sorted(wanted))
-        entries = await heard(kept.values(), means.accounts)
-        counts = unreadable(rows, kept, entries)
-        found = list(_understood(job.id, entries, await means.archive.filed(rows.rows)))
-        for story in stories:
-            changes = compared(job.id, story, entries, means.topic)
-            counts["payments" if changes is not None else "payments_unreadable"] += 1
-            found += changes or ()
-        counts += Counter(change.kind for change in found)
-        self.compared |= {story.key for story in stories}
+    await means.journal.change(decide)
+    return len(rows.rows)
 
-        def decide(unit: Unit) -> None:
-            if is_on(unit, job):
-                advance(unit, job.id, reached(job, rows, counts, _after(job, found), found))
 
-        await means.journal.change(decide)
-        return len(rows.rows)
+async def _begun(means: Means, job: Job, rows: Rows) -> list[Story]:
+    """Payments of which these deliveries are the first that fit: each is compared once."""
+    stories = await means.archive.stories(rows.rows)
+    told = {each.delivery for story in stories for each in story.heard if each.delivery >= job.spec["first"]}
+    fitting = await means.archive.fitting(sought_of(job), sorted(told))
+    here = set(rows.rows)
+    return [
+        story
+        for story in stories
+        if min((each.delivery for each in story.heard if each.delivery in fitting), default=0) in here
+    ]
 
 
 async def accept(means: Means, history: History, job: Job) -> int:

@@ -63,6 +63,7 @@ def advance(unit: Unit, job_id: str, progress: Progress) -> None:
             done=job.done + progress.done,
             counts=dict(Counter(job.counts) + Counter(progress.counts)),
             state=progress.into or job.state,
+            worked=job.worked + max((unit.now - job.updated_at).total_seconds(), 0.0),
         )
     )
 

@@ -97,6 +97,7 @@ class SqliteJournal(SqliteOutbox):
         self, store: SqliteStore, lock: int, rules: Rules, now: Callable[[], datetime], *, max_hints: int = MOST_HINTS
     ) -> None:
         super().__init__(store.path)
+        self.path = store.path
         self._store = store
         self._hints = Hints(self, max_hints)
         self._lock = lock
@@ -266,6 +267,15 @@ class SqliteJournal(SqliteOutbox):
 
 def _nothing(unit: Unit) -> None:
     """An empty commit: for what goes along with one, and to see whether one works."""
+
+
+def is_held(path: Path) -> bool:
+    """Whether a paymux has the journal open to write."""
+    lock = _lock_file(path)
+    try:
+        return not _locked(lock)
+    finally:
+        os.close(lock)
 
 
 async def _hold(path: Path) -> int:

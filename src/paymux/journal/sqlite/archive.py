@@ -54,6 +54,12 @@ class SqliteArchive:
     async def rows(self, sought: Sought, *, after: int, end: int, limit: int) -> Rows:
         return await self._ask(lambda: self._rows(sought, after, end, limit))
 
+    async def fitting(self, sought: Sought, rows: Sequence[int]) -> frozenset[int]:
+        given, arguments = conditions(sought)
+        where = " AND ".join(["delivery IN (SELECT value FROM json_each(?))", *given])
+        sql = f"SELECT DISTINCT delivery FROM items WHERE {where}"
+        return frozenset(row for (row,) in await self._ask(lambda: self._query(sql, (_list(rows), *arguments))))
+
     async def kept(self, rows: Sequence[int]) -> Mapping[int, Kept]:
         sql = (
             f"SELECT {DELIVERY_COLUMNS} FROM deliveries "

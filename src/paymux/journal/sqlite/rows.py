@@ -92,7 +92,7 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
             [(row,) for row in changes.expired],
         ),
         ("DELETE FROM outbox WHERE seq = ?", [(seq,) for _, seq in changes.forgotten]),
-        (f"INSERT OR REPLACE INTO jobs VALUES ({_slots(13)})", [_job(job) for job in changes.jobs.values()]),
+        (f"INSERT OR REPLACE INTO jobs VALUES ({_slots(14)})", [_job(job) for job in changes.jobs.values()]),
         (f"INSERT OR REPLACE INTO changes VALUES ({_slots(12)})", [_change(each) for each in changes.found]),
         (f"INSERT INTO audit VALUES ({_slots(8)})", [_audited(each) for each in changes.audit]),
     ]
@@ -279,6 +279,7 @@ def _job(job: Job) -> tuple[Any, ...]:
         job.total,
         orjson.dumps(job.counts).decode(),
         job.rate,
+        job.worked,
         job.error,
     )
 
@@ -297,7 +298,8 @@ def stored_job(row: Any) -> Job:
         total=row[9],
         counts=orjson.loads(row[10]),
         rate=row[11],
-        error=row[12],
+        worked=row[12],
+        error=row[13],
     )
 
 

@@ -85,7 +85,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         CREATE TABLE jobs (
             id TEXT PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL, created_at INTEGER NOT NULL,
             created_by TEXT NOT NULL, updated_at INTEGER NOT NULL, spec TEXT NOT NULL, cursor TEXT NOT NULL,
-            done INTEGER NOT NULL, total INTEGER, counts TEXT NOT NULL, rate REAL, error TEXT
+            done INTEGER NOT NULL, total INTEGER, counts TEXT NOT NULL, rate REAL,
+            worked REAL NOT NULL, error TEXT
         ) WITHOUT ROWID
         """,
         # What a diff found.

@@ -1,0 +1,240 @@
+"""Who does what a command asks for: the running `serve`, through its private API, or this process, where none holds
+the journal. Both are the same code at work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import ssl
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import orjson
+
+from paymux.errors import JobRefused, NotStored, PaymuxError, SettingsError
+from paymux.explain import dump
+from paymux.explain.deliveries import viewed
+from paymux.explain.jobs import job_facts
+from paymux.settings import load
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    import aiohttp
+
+    from paymux.journal import Journal
+    from paymux.journal.history import History, Sought
+    from paymux.replay import Action, Replays
+    from paymux.replay.orders import Order
+    from paymux.settings import Settings
+
+    Facts = Mapping[str, Any]
+
+DEADLINE: Final = 600.0  # seconds, for what looks at everything
+
+
+class Operator(Protocol):
+    """Jobs are told as explain.jobs has them, as JSON. Raises PaymuxError with what is wrong."""
+
+    async def preview(self, order: Order) -> Facts: ...
+
+    async def create(self, order: Order) -> Facts: ...
+
+    async def job(self, job_id: str) -> Facts: ...
+
+    async def steer(self, job_id: str, action: Action) -> Facts: ...
+
+    async def discard(self, sought: Sought, why: str) -> int: ...
+
+    async def raw(self, delivery_id: str) -> bytes:
+        """The body as it came. That it was looked at is written down first."""
+        ...
+
+
+@asynccontextmanager
+async def operator(config: Path | None, token: str | None) -> AsyncIterator[Operator]:
+    """Raises SettingsError; JournalUnusable."""
+    from paymux.journal.sqlite import is_held
+
+    settings = load(config)
+    async with AsyncExitStack() as stack:
+        if is_held(_file(settings)):
+            yield await stack.enter_async_context(_remote(settings, token))
+        else:
+            yield await stack.enter_async_context(_local(settings))
+
+
+def _file(settings: Settings) -> Path:
+    if settings.journal.path is None:
+        raise SettingsError("journal.url: memory:// keeps nothing that a command could work on")
+    path = Path(settings.journal.path)
+    if not path.is_file():
+        raise SettingsError(f"journal.url: there is no file {path} yet")
+    return path
+
+
+# --- here
+
+
+class _Local:
+    def __init__(self, journal: Journal, history: History, replays: Replays) -> None:
+        self._journal = journal
+        self._history = history
+        self._replays = replays
+        self._who = f"user {getpass.getuser()}"
+        self._work: set[asyncio.Task[Any]] = set()
+
+    async def preview(self, order: Order) -> Facts:
+        return asdict(await self._replays.preview(order))
+
+    async def create(self, order: Order) -> Facts:
+        job = await self._replays.create(order, self._who)
+        self._work.add(asyncio.create_task(self._replays.work(job)))
+        return await self.job(job.id)
+
+    async def job(self, job_id: str) -> Facts:
+        """Raises what ended the work."""
+        for task in self._work:
+            if task.done():
+                task.result()
+        job = await self._history.job(job_id)
+        if job is None:
+            raise NotStored(f"there is no job {job_id}")
+        return _read(dump(job_facts(job)))
+
+    async def steer(self, job_id: str, action: Action) -> Facts:
+        job = await self._replays.steer(job_id, action, self._who)
+        if action in ("resume", "accept"):
+            self._work.add(asyncio.create_task(self._replays.work(job)))
+        return await self.job(job_id)
+
+    async def discard(self, sought: Sought, why: str) -> int:
+        return await self._replays.discard(sought, why, self._who)
+
+    async def raw(self, delivery_id: str) -> bytes:
+        return (await viewed(self._history, self._journal, delivery_id, self._who)).body
+
+    async def ended(self) -> None:
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _local(settings: Settings) -> AsyncIterator[Operator]:
+    from uuid_utils import uuid7
+
+    from paymux.providers import installed
+    from paymux.replay import Replays
+    from paymux.replay.steps import Means
+    from paymux.settings.accounts import build_accounts
+    from paymux.wiring.parts import open_journal, reading
+
+    setups = build_accounts(settings, installed())
+    accounts = {name: setup.account for name, setup in setups.items()}
+    journal = await open_journal(settings)
+    history, archive = reading(journal)
+    means = Means(journal=journal, archive=archive, accounts=lambda: accounts, topic=settings.kafka.events_topic)
+    replays = Replays(
+        means, history, clock=lambda: datetime.now(UTC), new_id=lambda: str(uuid7()), backlog=_nobody_publishes
+    )
+    here = _Local(journal, history, replays)
+    try:
+        yield here
+    finally:
+        await here.ended()
+        await history.close()
+        await archive.close()
+        await journal.close()
+
+
+async def _nobody_publishes() -> int:
+    """The next `serve` does, all of it."""
+    await asyncio.sleep(0)
+    return 0
+
+
+# --- there
+
+
+class _Remote:
+    def __init__(self, session: aiohttp.ClientSession, place: str) -> None:
+        self._session = session
+        self._place = place
+
+    async def preview(self, order: Order) -> Facts:
+        return _read(await self._ask("POST", "jobs", {**_told(order), "dry_run": True}))
+
+    async def create(self, order: Order) -> Facts:
+        return _read(await self._ask("POST", "jobs", _told(order)))
+
+    async def job(self, job_id: str) -> Facts:
+        return _read(await self._ask("GET", f"jobs/{job_id}"))
+
+    async def steer(self, job_id: str, action: Action) -> Facts:
+        return _read(await self._ask("POST", f"jobs/{job_id}/{action}"))
+
+    async def discard(self, sought: Sought, why: str) -> int:
+        told = {"filters": _filters(sought), "reason": why}
+        return int(_read(await self._ask("POST", "quarantine/discard", told))["discarded"])
+
+    async def raw(self, delivery_id: str) -> bytes:
+        return await self._ask("GET", f"deliveries/{delivery_id}/raw")
+
+    async def _ask(self, method: str, path: str, told: Facts | None = None) -> bytes:
+        import aiohttp
+
+        body = None if told is None else orjson.dumps(told)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        try:
+            async with self._session.request(method, path, data=body, headers=headers, allow_redirects=False) as answer:
+                content = await answer.read()
+                if answer.status >= 400:  # noqa: PLR2004  # errors
+                    raise _refused(answer.status, content)
+                return content
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise PaymuxError(f"the running paymux does not answer at {self._place}: {error}") from None
+
+
+@asynccontextmanager
+async def _remote(settings: Settings, token: str | None) -> AsyncIterator[Operator]:
+    import aiohttp
+
+    if not token:
+        raise SettingsError("a running paymux holds the journal: give --token or PAYMUX_TOKEN, one of [admin] tokens")
+    certificate, place = settings.admin.tls_certificate, settings.server.admin_listen
+    base = f"{'https' if certificate else 'http'}://{place}/api/v1/"
+    context = ssl.create_default_context(cafile=str(certificate)) if certificate else True
+    async with aiohttp.ClientSession(
+        base,
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=aiohttp.ClientTimeout(total=DEADLINE),
+        connector=aiohttp.TCPConnector(ssl=context),
+    ) as session:
+        yield _Remote(session, place)
+
+
+def _refused(status: int, content: bytes) -> PaymuxError:
+    try:
+        problem = orjson.loads(content)
+        told = str(problem.get("detail") or problem.get("title") or status)
+    except (orjson.JSONDecodeError, AttributeError):
+        told = f"the running paymux answered {status}"
+    return (NotStored if status == 404 else JobRefused if status == 409 else PaymuxError)(told)  # noqa: PLR2004
+
+
+def _told(order: Order) -> dict[str, Any]:
+    return {"kind": order.kind, "filters": _filters(order.sought), "topic": order.topic, "rate": order.rate}
+
+
+def _filters(sought: Sought) -> dict[str, Any]:
+    return {name: value for name, value in asdict(sought).items() if value is not None}
+
+
+def _read(content: bytes) -> Facts:
+    found: Facts = orjson.loads(content)
+    return found

@@ -1,0 +1,182 @@
+"""`paymux replay`: jobs over what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paymux.cli.jobs import detach, filters, line, sought, tell, token, watch
+from paymux.cli.operate import operator
+from paymux.cli.stored import as_json, ask, config, dump, journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from paymux.replay import Action
+    from paymux.replay.orders import Kind, Order
+
+SHOWN = 50
+
+
+@click.group()
+def replay() -> None:
+    """Publish stored events again, translate stored deliveries anew, compare, correct.
+
+    A job goes on where it was when paymux is restarted; what it publishes goes through the outbox like everything
+    else. While `serve` runs, it does the work; otherwise this command does, and the next `serve` publishes.
+    """
+
+
+def _ordering(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of what makes a job."""
+    for option in (
+        as_json,
+        detach,
+        click.option("--dry-run", is_flag=True, help="Only count what it would be about."),
+        click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many a second."),
+        token,
+        config,
+        filters,
+    ):
+        command = option(command)
+    return command
+
+
+@replay.command()
+@click.option("--topic", help="Instead of the events topic; it must exist.")
+@_ordering
+def republish(topic: str | None, **told: Any) -> None:
+    """The stored events again: the same ids, with a header `paymux_replay`."""
+    _order("republish", told, topic)
+
+
+@replay.command()
+@_ordering
+def retranslate(**told: Any) -> None:
+    """Today's mapping over the stored bodies; publishes only events that never were."""
+    _order("retranslate", told)
+
+
+@replay.command()
+@_ordering
+def diff(**told: Any) -> None:
+    """Today's mapping against what was published. Nothing goes out before the diff is accepted."""
+    _order("diff", told)
+
+
+@replay.command("list")
+@config
+@journal
+@as_json
+def list_(config: Path | None, journal: Path | None, as_json: bool) -> None:  # noqa: FBT001  # a flag
+    """The newest jobs."""
+    from paymux.explain import dump as told
+    from paymux.explain.jobs import job_facts
+
+    for job in ask(config, journal, lambda history: history.jobs(limit=SHOWN)):
+        facts = told(job_facts(job))
+        click.echo(facts if as_json else line(_read(facts)))
+
+
+@replay.command()
+@click.argument("job")
+@config
+@journal
+@as_json
+def show(job: str, config: Path | None, journal: Path | None, as_json: bool) -> None:  # noqa: FBT001  # a flag
+    """How far a job is, and what it did."""
+    from paymux.errors import NotStored
+    from paymux.explain import dump as told
+    from paymux.explain.jobs import job_facts
+
+    found = ask(config, journal, lambda history: history.job(job))
+    if found is None:
+        raise NotStored(f"there is no job {job}; `paymux replay list` has them")
+    sys.exit(tell(_read(told(job_facts(found))), as_json=as_json))
+
+
+@replay.command()
+@click.argument("job")
+@click.option("--all", "every", is_flag=True, help="Each change, not only groups with an example.")
+@config
+@journal
+@as_json
+def changes(
+    job: str,
+    every: bool,  # noqa: FBT001  # flags
+    config: Path | None,
+    journal: Path | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """What a diff found."""
+    if every:
+        for each in ask(config, journal, lambda history: history.changes(job, after="", limit=1_000_000)):
+            click.echo(dump(each) if as_json else f"{each.kind}  {each.type}  {each.event_id}  {' '.join(each.paths)}")
+        return
+    groups = ask(config, journal, lambda history: history.change_groups(job))
+    for group in groups:
+        if as_json:
+            click.echo(dump(group))
+            continue
+        paths = " ".join(group.paths) or "-"
+        click.echo(f"{group.count:>8,}  {group.kind:<8}{group.provider}/{group.account}  {group.type}  {paths}")
+        if group.example.old is not None:
+            click.echo(f"{'':>10}{group.example.old}\n{'':>10}{group.example.new}")
+    if not groups:
+        click.echo("no change was found", err=True)
+
+
+def _steering(action: Action, about: str) -> click.Command:
+    @click.argument("job")
+    @detach
+    @token
+    @config
+    @as_json
+    def steer(job: str, detach: bool, token: str | None, config: Path | None, as_json: bool) -> None:  # noqa: FBT001
+        async def work() -> Mapping[str, Any]:
+            async with operator(config, token) as found:
+                facts = await found.steer(job, action)
+                return facts if detach or action in ("pause", "cancel") else await watch(found, facts)
+
+        sys.exit(tell(asyncio.run(work()), as_json=as_json))
+
+    return click.command(action, help=about)(steer)
+
+
+replay.add_command(_steering("pause", "Let a job rest."))
+replay.add_command(_steering("resume", "Let a job that rests go on."))
+replay.add_command(_steering("cancel", "End a job; what it published stays."))
+replay.add_command(_steering("accept", "Publish what a diff found, as corrections."))
+
+
+def _order(kind: Kind, told: dict[str, Any], topic: str | None = None) -> None:
+    from paymux.replay.orders import Order
+
+    order = Order(kind=kind, sought=sought(told), topic=topic, rate=told["rate"])
+    if told["dry_run"]:
+        click.echo(dump(asyncio.run(_preview(order, told))))
+        return
+    sys.exit(tell(asyncio.run(made(order, told)), as_json=told["as_json"]))
+
+
+async def made(order: Order, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Make a job, and watch it unless it is let go of."""
+    async with operator(told["config"], told["token"]) as found:
+        job = await found.create(order)
+        return job if told["detach"] else await watch(found, job)
+
+
+async def _preview(order: Order, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    async with operator(told["config"], told["token"]) as found:
+        return await found.preview(order)
+
+
+def _read(facts: bytes) -> Mapping[str, Any]:
+    import orjson
+
+    found: Mapping[str, Any] = orjson.loads(facts)
+    return found

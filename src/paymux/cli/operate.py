@@ -5,30 +5,34 @@ the journal. Both are the same code at work.
 from __future__ import annotations
 
 import asyncio
+import base64
 import getpass
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import orjson
 
 from paymux.errors import JobRefused, NotStored, PaymuxError, SettingsError
-from paymux.explain import dump
+from paymux.explain import dump, exports
 from paymux.explain.deliveries import viewed
 from paymux.explain.jobs import job_facts
+from paymux.journal.audit import Act
 from paymux.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     import aiohttp
 
     from paymux.journal import Journal
+    from paymux.journal.archive import Archive
     from paymux.journal.history import History, Sought
     from paymux.replay import Action, Replays
+    from paymux.replay.imports import Payload
     from paymux.replay.orders import Order
     from paymux.settings import Settings
 
@@ -52,6 +56,14 @@ class Operator(Protocol):
 
     async def raw(self, delivery_id: str) -> bytes:
         """The body as it came. That it was looked at is written down first."""
+        ...
+
+    async def take(self, name: tuple[str, str], payloads: Sequence[Payload]) -> Mapping[str, int]:
+        """Payloads from elsewhere, for one account; what became of how many items."""
+        ...
+
+    def export(self, what: Literal["deliveries", "events"], sought: Sought) -> AsyncIterator[bytes]:
+        """Pieces of JSON lines. That they were taken out is written down first."""
         ...
 
 
@@ -81,9 +93,10 @@ def _file(settings: Settings) -> Path:
 
 
 class _Local:
-    def __init__(self, journal: Journal, history: History, replays: Replays) -> None:
+    def __init__(self, journal: Journal, history: History, archive: Archive, replays: Replays) -> None:
         self._journal = journal
         self._history = history
+        self._archive = archive
         self._replays = replays
         self._who = f"user {getpass.getuser()}"
         self._work: set[asyncio.Task[Any]] = set()
@@ -118,6 +131,20 @@ class _Local:
     async def raw(self, delivery_id: str) -> bytes:
         return (await viewed(self._history, self._journal, delivery_id, self._who)).body
 
+    async def take(self, name: tuple[str, str], payloads: Sequence[Payload]) -> Mapping[str, int]:
+        return await self._replays.take(name, payloads, self._who)
+
+    async def export(self, what: Literal["deliveries", "events"], sought: Sought) -> AsyncIterator[bytes]:
+        act = Act(who=self._who, action=f"export.{what}", target=what, detail=_filters(sought))
+        await self._journal.change(lambda unit: unit.audit(act))
+        lines = (
+            exports.deliveries(self._archive, sought)
+            if what == "deliveries"
+            else exports.events(self._archive, sought, self._replays.topic)
+        )
+        async for line in lines:
+            yield line
+
     async def ended(self) -> None:
         for task in self._work:
             task.cancel()
@@ -142,7 +169,7 @@ async def _local(settings: Settings) -> AsyncIterator[Operator]:
     replays = Replays(
         means, history, clock=lambda: datetime.now(UTC), new_id=lambda: str(uuid7()), backlog=_nobody_publishes
     )
-    here = _Local(journal, history, replays)
+    here = _Local(journal, history, archive, replays)
     try:
         yield here
     finally:
@@ -185,17 +212,38 @@ class _Remote:
     async def raw(self, delivery_id: str) -> bytes:
         return await self._ask("GET", f"deliveries/{delivery_id}/raw")
 
-    async def _ask(self, method: str, path: str, told: Facts | None = None) -> bytes:
-        import aiohttp
+    async def take(self, name: tuple[str, str], payloads: Sequence[Payload]) -> Mapping[str, int]:
+        told = {
+            "provider": name[0],
+            "account": name[1],
+            "trust": True,
+            "payloads": [_payload(each) for each in payloads],
+        }
+        counts: Mapping[str, int] = _read(await self._ask("POST", "imports", told))["counts"]
+        return counts
 
+    async def export(self, what: Literal["deliveries", "events"], sought: Sought) -> AsyncIterator[bytes]:
+        given = _filters(sought).items()
+        query = {name: each.isoformat() if isinstance(each, datetime) else each for name, each in given}
+        async with self._request("GET", f"exports/{what}", params=query) as answer:
+            async for piece in answer.content.iter_any():
+                yield piece
+
+    async def _ask(self, method: str, path: str, told: Facts | None = None) -> bytes:
         body = None if told is None else orjson.dumps(told)
         headers = {"Content-Type": "application/json"} if body is not None else {}
+        async with self._request(method, path, data=body, headers=headers) as answer:
+            return await answer.read()
+
+    @asynccontextmanager
+    async def _request(self, method: str, path: str, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        import aiohttp
+
         try:
-            async with self._session.request(method, path, data=body, headers=headers, allow_redirects=False) as answer:
-                content = await answer.read()
+            async with self._session.request(method, path, allow_redirects=False, **more) as answer:
                 if answer.status >= 400:  # noqa: PLR2004  # errors
-                    raise _refused(answer.status, content)
-                return content
+                    raise _refused(answer.status, await answer.read())
+                yield answer
         except (aiohttp.ClientError, TimeoutError) as error:
             raise PaymuxError(f"the running paymux does not answer at {self._place}: {error}") from None
 
@@ -229,6 +277,16 @@ def _refused(status: int, content: bytes) -> PaymuxError:
 
 def _told(order: Order) -> dict[str, Any]:
     return {"kind": order.kind, "filters": _filters(order.sought), "topic": order.topic, "rate": order.rate}
+
+
+def _payload(payload: Payload) -> dict[str, Any]:
+    asked = payload.asked
+    return {
+        "body_base64": base64.b64encode(payload.body).decode(),
+        "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in payload.headers],
+        "received_at": payload.received_at,
+        "asked": None if asked is None else {**asdict(asked.ref), "occurred_at": asked.occurred_at},
+    }
 
 
 def _filters(sought: Sought) -> dict[str, Any]:

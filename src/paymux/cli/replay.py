@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,18 +18,52 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from paymux.replay import Action
+    from paymux.replay.imports import Payload
     from paymux.replay.orders import Kind, Order
 
-SHOWN = 50
+SHOWN: Final = 50
+AT_ONCE: Final = 1_000_000  # bytes of a request to the private API
+MOST: Final = 500  # payloads of one
 
 
-@click.group()
-def replay() -> None:
-    """Publish stored events again, translate stored deliveries anew, compare, correct.
+@click.group(invoke_without_command=True)
+@click.option("--from-file", "files", multiple=True, metavar="PATH", help="Import: a file, folder or archive, or -.")
+@click.option("--provider", metavar="NAME", help="Whose payloads these are; an export says it itself.")
+@click.option("--account", metavar="NAME")
+@click.option("--trust", is_flag=True, help="No signature can be checked: say that you vouch for them.")
+@token
+@config
+@as_json
+@click.pass_context
+def replay(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    provider: str | None,
+    account: str | None,
+    trust: bool,  # noqa: FBT001  # flags
+    token: str | None,
+    config: Path | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Publish stored events again, translate stored deliveries anew, compare, correct; or import payloads.
 
     A job goes on where it was when paymux is restarted; what it publishes goes through the outbox like everything
     else. While `serve` runs, it does the work; otherwise this command does, and the next `serve` publishes.
+
+    With --from-file, payloads that were exported elsewhere (an API's list of events, a folder of JSON, our own export)
+    go down the line as deliveries; importing them again changes nothing.
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    if not files:
+        click.echo(ctx.get_help())
+        ctx.exit(2)
+    if not trust:
+        raise click.UsageError("No signature of a file can be checked: give --trust if you vouch for what it holds.")
+    if (provider is None) is not (account is None):
+        raise click.UsageError("--provider and --account go together.")
+    name = (provider, account) if provider is not None and account is not None else None
+    sys.exit(asyncio.run(_import(files, name, config, token, as_json=as_json)))
 
 
 def _ordering(command: Callable[..., None]) -> Callable[..., None]:
@@ -173,6 +208,36 @@ async def made(order: Order, told: Mapping[str, Any]) -> Mapping[str, Any]:
 async def _preview(order: Order, told: Mapping[str, Any]) -> Mapping[str, Any]:
     async with operator(told["config"], told["token"]) as found:
         return await found.preview(order)
+
+
+async def _import(
+    files: tuple[str, ...], name: tuple[str, str] | None, config: Path | None, token: str | None, *, as_json: bool
+) -> int:
+    """What cannot be read is said and passed over; the exit code tells of it."""
+    from paymux.cli.foreign import foreign
+
+    counts: Counter[str] = Counter()
+    waiting: dict[tuple[str, str], list[Payload]] = {}
+    async with operator(config, token) as found:
+
+        async def send(whose: tuple[str, str]) -> None:
+            counts.update(await found.take(whose, waiting.pop(whose)))
+
+        for each in foreign(files):
+            whose = name or each.name
+            if each.payload is None or whose is None:
+                counts["unreadable"] += 1
+                told = each.error or "does not say whose it is: give --provider and --account"
+                click.echo(f"{each.place}: {told}", err=True)
+                continue
+            waiting.setdefault(whose, []).append(each.payload)
+            if sum(len(payload.body) for payload in waiting[whose]) > AT_ONCE or len(waiting[whose]) >= MOST:
+                await send(whose)
+        for whose in list(waiting):
+            await send(whose)
+    shown = ", ".join(f"{count:,} {word}" for word, count in sorted(counts.items()))
+    click.echo(dump(dict(counts)) if as_json else shown or "nothing was found")
+    return 1 if counts["unreadable"] or not counts else 0
 
 
 def _read(facts: bytes) -> Mapping[str, Any]:

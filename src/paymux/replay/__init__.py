@@ -14,19 +14,22 @@ from paymux.errors import JobRefused, JournalUnavailable, NotStored, PaymuxError
 from paymux.journal.again import discard
 from paymux.journal.audit import Act
 from paymux.journal.jobs import ENDED, Job, JobState
+from paymux.records import is_erased
 from paymux.replay.comparing import accept, diff
 from paymux.replay.hearing import heard
+from paymux.replay.imports import taken
 from paymux.replay.orders import Order, checked
 from paymux.replay.steps import STEP, Means, republish, retranslate, unreadable
 from paymux.statement import OUTCOMES
 from paymux.telemetry import log_failure, logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from paymux.journal.decide import Unit
     from paymux.journal.history import History, Sought
+    from paymux.replay.imports import Payload
 
 Action = Literal["pause", "resume", "cancel", "accept"]
 
@@ -72,6 +75,11 @@ class Replays:
         self._new_id = new_id
         self._backlog = backlog
         self._news = asyncio.Event()
+
+    @property
+    def topic(self) -> str:
+        """Of the events."""
+        return self._means.topic
 
     async def create(self, order: Order, who: str) -> Job:
         """Raises JobRefused, JournalUnavailable."""
@@ -127,6 +135,10 @@ class Replays:
             total += await self._discarded(found.rows, sought.reason, why, who)
             after = found.reached
         return total
+
+    async def take(self, name: tuple[str, str], payloads: Sequence[Payload], who: str) -> Mapping[str, int]:
+        """Payloads from elsewhere, for one account. Raises JobRefused, JournalUnavailable."""
+        return await taken(self._means, name, payloads, who=who, now=self._clock(), new_id=self._new_id)
 
     async def preview(self, order: Order) -> Preview:
         """Nothing is changed. Raises JobRefused, JournalUnavailable."""
@@ -191,7 +203,9 @@ class Replays:
         archive = self._means.archive
         if order.kind == "republish":
             records = await archive.records(order.sought, topic=self._means.topic, after=after, end=end, limit=STEP)
-            return (records[-1].seq if len(records) == STEP else end - 1), Counter(events=len(records))
+            erased = sum(is_erased(each.record) for each in records)
+            counts = Counter(events=len(records) - erased, erased=erased)
+            return (records[-1].seq if len(records) == STEP else end - 1), counts
         rows = await archive.rows(order.sought, after=after, end=end, limit=STEP)
         kept = await archive.kept(rows.rows)
         entries = await heard(kept.values(), self._means.accounts)

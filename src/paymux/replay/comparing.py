@@ -60,7 +60,8 @@ async def diff(means: Means, job: Job) -> int:
     counts += Counter(change.kind for change in found)
 
     def decide(unit: Unit) -> None:
-        if is_on(unit, job):
+        # What was erased since it was read is compared again, without it.
+        if is_on(unit, job) and not unit.overlay.erased([change.row for change in found]):
             advance(unit, job.id, reached(job, rows, counts, _after(job, found), found))
 
     await means.journal.change(decide)
@@ -97,9 +98,11 @@ async def _hear(means: Means, job: Job, rows: Sequence[int]) -> None:
     entries = await heard((await means.archive.kept(unheard)).values(), means.accounts)
 
     def decide(unit: Unit) -> None:
+        gone = unit.overlay.erased(unheard)
         if is_on(unit, job):
             for row, entry in entries.items():
-                hear_again(unit, entry, row, job.id)
+                if row not in gone:
+                    hear_again(unit, entry, row, job.id)
 
     if entries:
         await means.journal.change(decide, tuple(entries.values()))
@@ -119,6 +122,8 @@ async def _correct(means: Means, job: Job, page: Sequence[Change]) -> bool:
         if not is_on(unit, job):
             return True
         if any(unit.overlay.known(story.key) != known.get(story.key) for story in stories):
+            return False
+        if unit.overlay.erased(list(entries)):
             return False
         counts: Counter[str] = Counter()
         for story in stories:

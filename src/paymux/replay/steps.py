@@ -83,11 +83,13 @@ async def republish(means: Means, job: Job) -> int:
     def decide(unit: Unit) -> None:
         if not is_on(unit, job):
             return
-        for each in found:
+        gone = unit.overlay.reworded([each.seq for each in found])
+        whole = [each for each in found if each.seq not in gone]
+        for each in whole:
             record = republished(each.record, replay_id=job.id, topic=job.spec["topic"])
             unit.publish(record.key.decode(), record, each.delivery)
         into = JobState.DONE if len(found) < STEP else None
-        counts = {"events": len(found)}
+        counts = Counter(events=len(whole), erased=len(found) - len(whole))
         advance(unit, job.id, Progress(cursor={"after": last}, done=last - after, counts=counts, into=into))
 
     await means.journal.change(decide)
@@ -103,8 +105,10 @@ async def retranslate(means: Means, job: Job) -> int:
     def decide(unit: Unit) -> None:
         if not is_on(unit, job):
             return
-        counts = unreadable(rows, kept, entries)
-        for row, entry in entries.items():
+        gone = unit.overlay.erased(rows.rows)
+        readable = {row: entry for row, entry in entries.items() if row not in gone}
+        counts = unreadable(replace(rows, erased=gone), kept, readable)
+        for row, entry in readable.items():
             counts.update(hear_again(unit, entry, row, job.id))
         advance(unit, job.id, reached(job, rows, counts, JobState.DONE))
 
@@ -137,7 +141,9 @@ def unreadable(rows: Rows, kept: Mapping[int, Kept], entries: Mapping[int, Entry
     for row in rows.rows:
         if row in entries:
             continue
-        if row not in kept:
+        if row in rows.erased:
+            counts["erased"] += 1
+        elif row not in kept:
             counts["body_gone"] += 1
         else:
             counts["hint" if kept[row].proof is Proof.HINT else "account_gone"] += 1

@@ -562,7 +562,9 @@ async def test_discarding(house):
     """What an operator gives up leaves quarantine with a reason, is audited, and no retry brings it back."""
     await put(house.journal, {**paid("e1"), "type": "odd"}, says("odd too", "e2"))
     with pytest.raises(JobRefused, match="say why"):
-        await house.replays.discard(Sought(), " ", "ops")
+        await house.replays.discard(Sought(event_type="odd"), " ", "ops")
+    with pytest.raises(JobRefused, match="say which"):
+        await house.replays.discard(Sought(outcome="quarantined"), "all of it", "ops")
     assert await house.replays.discard(Sought(event_type="odd"), "a test of theirs", "ops") == 2
     assert list(await house.history.quarantine()) == []
     house.account = account(2, odd=payment)

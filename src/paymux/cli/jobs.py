@@ -63,6 +63,9 @@ async def watch(operator: Operator, job: Mapping[str, Any]) -> Mapping[str, Any]
 def tell(job: Mapping[str, Any], *, as_json: bool) -> int:
     """Print it; the exit code."""
     click.echo(dump(job) if as_json else line(job))
+    if job["state"] == "done" and not job["counts"]:
+        click.echo("nothing fits", err=True)
+        return 1
     if not as_json and job["state"] == "ready":
         click.echo(f"nothing is published yet: look with `paymux replay changes {job['id']}`, then accept or cancel")
     return 1 if job["state"] == "failed" else 0

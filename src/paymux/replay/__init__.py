@@ -5,38 +5,43 @@ they publish goes through the outbox like everything else.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from paymux.errors import JobRefused, JournalUnavailable, NotStored, PaymuxError
+from paymux.errors import JobRefused, JournalUnavailable, NotStored
 from paymux.journal.again import discard
 from paymux.journal.audit import Act
+from paymux.journal.history import Sought
 from paymux.journal.jobs import ENDED, Job, JobState
 from paymux.records import is_erased
 from paymux.replay.comparing import accept, diff
 from paymux.replay.hearing import heard
 from paymux.replay.imports import taken
-from paymux.replay.orders import Order, checked
+from paymux.replay.lanes import Lane
+from paymux.replay.orders import KINDS, Order, checked
 from paymux.replay.steps import STEP, Means, republish, retranslate, unreadable
 from paymux.statement import OUTCOMES
-from paymux.telemetry import log_failure, logger
+from paymux.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from paymux.journal.decide import Unit
-    from paymux.journal.history import History, Sought
+    from paymux.journal.history import History
     from paymux.replay.imports import Payload
 
 Action = Literal["pause", "resume", "cancel", "accept"]
 
-BACKLOG: Final = 2000  # events that wait for Kafka: then jobs wait, too
 IDLE_SECONDS: Final = 5.0
-WAIT_SECONDS: Final = 0.05
-RECENT: Final = 1000
+
+_STEPS: Final[Mapping[str, Callable[[Means, Job], Awaitable[int]]]] = {
+    "republish": republish,
+    "retranslate": retranslate,
+    "retry": retranslate,
+    "diff": diff,
+}
 
 # From which states an action leads where.
 _ACTIONS: Final[Mapping[str, tuple[frozenset[JobState], JobState]]] = {
@@ -73,7 +78,7 @@ class Replays:
         self._history = history
         self._clock = clock
         self._new_id = new_id
-        self._backlog = backlog
+        self._lane = Lane(means.journal, history, dict.fromkeys(KINDS, self._step), backlog=backlog)
         self._news = asyncio.Event()
 
     @property
@@ -127,6 +132,8 @@ class Replays:
         """Take what fits out of quarantine; how many items that were. Raises JobRefused, JournalUnavailable."""
         if not why.strip():
             raise JobRefused("say why it is discarded", reason="job_impossible")
+        if replace(sought, outcome=None) == Sought():
+            raise JobRefused("say which, by at least one filter", reason="job_impossible")
         sought, total = replace(sought, outcome="quarantined"), 0
         first, end = await self._means.archive.bounds(sought)
         after = first - 1
@@ -156,9 +163,8 @@ class Replays:
         while True:
             self._news.clear()
             try:
-                job = await self._next()
-                if job is not None:
-                    await self.work(job)
+                if waiting := await self._lane.waiting():
+                    await self.work(waiting[0])
                     continue
             except JournalUnavailable as error:
                 logger().warning("jobs_postponed", detail=error.detail)
@@ -166,31 +172,14 @@ class Replays:
 
     async def work(self, job: Job) -> Job:
         """Until it ends, is paused, or waits for somebody. Raises JournalUnavailable."""
-        while (now := await self._started(job.id)).state is JobState.RUNNING:
-            began = time.monotonic()
-            await self._room()
-            try:
-                steps = await self._step(now)
-            except JournalUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001  # a job that fails must not take the others along
-                log_failure("job_failed", error, job=job.id)
-                await self._failed(now, error)
-                continue
-            pause = steps / now.rate - (time.monotonic() - began) if now.rate else 0.0
-            await asyncio.sleep(max(pause, 0.0))
-        return now
+        return await self._lane.work(job)
 
     # ---
 
     async def _step(self, job: Job) -> int:
         if "accepted" in job.cursor:
             return await accept(self._means, self._history, job)
-        if job.kind == "republish":
-            return await republish(self._means, job)
-        if job.kind == "diff":
-            return await diff(self._means, job)
-        return await retranslate(self._means, job)
+        return await _STEPS[job.kind](self._means, job)
 
     async def _bounds(self, order: Order) -> dict[str, int]:
         """What is there now: what comes later is not part of it."""
@@ -217,34 +206,6 @@ class Replays:
                 counts[f"{old.outcome} to {OUTCOMES[type(item.outcome)]}"] += 1
         return rows.reached, counts
 
-    async def _next(self) -> Job | None:
-        found = [
-            job for job in await self._history.jobs(limit=RECENT) if job.state in (JobState.QUEUED, JobState.RUNNING)
-        ]
-        return min(found, key=lambda job: (job.created_at, job.id), default=None)
-
-    async def _started(self, job_id: str) -> Job:
-        """The job as it is now; one that was queued runs from here on."""
-
-        def decide(unit: Unit) -> Job | None:
-            job = unit.job(job_id)
-            if job is not None and job.state is JobState.QUEUED:
-                job = replace(job, state=JobState.RUNNING)
-                unit.keep_job(job)
-            return job
-
-        job = await self._history.job(job_id)
-        if job is not None and job.state is JobState.QUEUED:
-            job = await self._means.journal.change(decide)
-        if job is None:  # Defensive: jobs are not deleted
-            raise NotStored(f"there is no job {job_id}")
-        return job
-
-    async def _failed(self, job: Job, error: Exception) -> None:
-        told = str(error) if isinstance(error, PaymuxError) else type(error).__name__
-        failed = replace(job, state=JobState.FAILED, error=told)
-        await self._means.journal.change(lambda unit: unit.keep_job(failed))
-
     async def _discarded(self, rows: tuple[int, ...], reason: str | None, why: str, who: str) -> int:
         def decide(unit: Unit) -> int:
             count = sum(discard(unit, row, why, reason=reason) for row in rows)
@@ -254,10 +215,6 @@ class Replays:
             return count
 
         return await self._means.journal.change(decide) if rows else 0
-
-    async def _room(self) -> None:
-        while await self._backlog() > BACKLOG:  # noqa: ASYNC110  # the relay works on it elsewhere
-            await asyncio.sleep(WAIT_SECONDS)
 
     async def _idle(self) -> None:
         try:

@@ -1,0 +1,96 @@
+"""Working on jobs: step by step, each a commit that also says how far it came."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from paymux.errors import JournalUnavailable, NotStored, PaymuxError
+from paymux.journal.jobs import Job, JobState
+from paymux.telemetry import log_failure
+
+if TYPE_CHECKING:
+    from paymux.journal import Journal
+    from paymux.journal.decide import Unit
+    from paymux.journal.history import History
+
+# One step of a job: by how many it counts against the job's rate.
+Step = Callable[[Job], Awaitable[int]]
+
+BACKLOG: Final = 2000  # events that wait for Kafka: then jobs wait, too
+WAIT_SECONDS: Final = 0.05
+RECENT: Final = 1000
+
+
+class Lane:
+    """The jobs of some kinds: `steps` has the step of each. `backlog` says how many events wait to be published: live
+    traffic goes first.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        history: History,
+        steps: Mapping[str, Step],
+        *,
+        backlog: Callable[[], Awaitable[int]],
+    ) -> None:
+        self._journal = journal
+        self._history = history
+        self._steps = steps
+        self._backlog = backlog
+
+    async def waiting(self) -> list[Job]:
+        """Those that are to be worked on, the oldest first."""
+        found = [
+            job
+            for job in await self._history.jobs(limit=RECENT)
+            if job.kind in self._steps and job.state in (JobState.QUEUED, JobState.RUNNING)
+        ]
+        return sorted(found, key=lambda job: (job.created_at, job.id))
+
+    async def work(self, job: Job) -> Job:
+        """Until it ends, is paused, or waits for somebody. Raises JournalUnavailable."""
+        while (now := await self._started(job.id)).state is JobState.RUNNING:
+            began = time.monotonic()
+            await self._room()
+            try:
+                steps = await self._steps[now.kind](now)
+            except JournalUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  # a job that fails must not take the others along
+                log_failure("job_failed", error, job=job.id)
+                await self._failed(now, error)
+                continue
+            pause = steps / now.rate - (time.monotonic() - began) if now.rate else 0.0
+            await asyncio.sleep(max(pause, 0.0))
+        return now
+
+    async def _started(self, job_id: str) -> Job:
+        """The job as it is now; one that was queued runs from here on."""
+
+        def decide(unit: Unit) -> Job | None:
+            job = unit.job(job_id)
+            if job is not None and job.state is JobState.QUEUED:
+                job = replace(job, state=JobState.RUNNING)
+                unit.keep_job(job)
+            return job
+
+        job = await self._history.job(job_id)
+        if job is not None and job.state is JobState.QUEUED:
+            job = await self._journal.change(decide)
+        if job is None:  # Defensive: jobs are not deleted
+            raise NotStored(f"there is no job {job_id}")
+        return job
+
+    async def _failed(self, job: Job, error: Exception) -> None:
+        told = str(error) if isinstance(error, PaymuxError) else type(error).__name__
+        failed = replace(job, state=JobState.FAILED, error=told)
+        await self._journal.change(lambda unit: unit.keep_job(failed))
+
+    async def _room(self) -> None:
+        while await self._backlog() > BACKLOG:  # noqa: ASYNC110  # the relay works on it elsewhere
+            await asyncio.sleep(WAIT_SECONDS)

@@ -116,10 +116,13 @@ class Verified:
     syntax tree holds this.
     """
 
-    __slots__ = ("delivery", "proof", "secret")
+    __slots__ = ("delivery", "once", "proof", "secret")
 
-    def __init__(self, delivery: Delivery, proof: Proof, secret: int | None = None) -> None:
-        """`secret` is the index of the account's secret that matched."""
+    def __init__(self, delivery: Delivery, proof: Proof, secret: int | None = None, once: str | None = None) -> None:
+        """`secret` is the index of the account's secret that matched. `once` is a name that the signature gives this
+        body, where it binds it too weakly to tell it from another: the journal refuses a second body of that name.
+        """
         self.delivery = delivery
         self.proof = proof
         self.secret = secret
+        self.once = once

@@ -2,12 +2,18 @@
 
 PaymuxError
 ├── Rejected              the delivery is not proven; answered 401, nothing is stored
+├── NeedsCertificate      it cannot be judged without a certificate that is not at hand
+├── CertificateUnavailable    and that cannot be had now; answered 503, nothing is stored
 ├── Untranslatable        verified, but not understood; stored and quarantined
 ├── SettingsError         the configuration is wrong; exit code 2
 ├── JournalError
 │   ├── JournalUnavailable    it cannot commit now; answered 503 with Retry-After
 │   │   └── LookupsFull           hints left too much to look up; answered 429
 │   └── JournalUnusable       it must not be opened (newer schema, damage); the process stops
+├── NotStored             what was asked for is not in the journal
+├── JobRefused            a job that cannot be made, or not be steered that way
+├── EraseRefused          what must not be erased, or not yet
+├── CopyRefused           a copy that cannot be made, or must not take the journal's place
 ├── PublishError
 │   ├── BrokerUnavailable     an error, a timeout or a doubt; the relay starts over
 │   └── RelayStopped          going on could lose or double events; an operator decides
@@ -31,10 +37,29 @@ class PaymuxError(Exception):
 
 class Rejected(PaymuxError):
     """Not proven. Reasons: signature_missing, signature_malformed, signature_mismatch, signature_duplicated,
-    too_old, too_new, static_secret_missing, static_secret_mismatch, path_token_mismatch, hint_malformed.
+    too_old, too_new, static_secret_missing, static_secret_mismatch, path_token_mismatch, hint_malformed,
+    certificate_url, certificate_untrusted, signature_reused.
     """
 
     reason = "signature_mismatch"
+
+
+class NeedsCertificate(PaymuxError):
+    """Not judged yet: without the certificate at `url`, of `name`, by a known authority or one of `ca_pem`."""
+
+    reason = "certificate_unavailable"
+
+    def __init__(self, url: str, name: str, ca_pem: str = "") -> None:
+        super().__init__(f"the certificate at {url} is not at hand")
+        self.url = url
+        self.name = name
+        self.ca_pem = ca_pem
+
+
+class CertificateUnavailable(PaymuxError):
+    """It could not be fetched: nothing is known of the delivery, and trying again later may work."""
+
+    reason = "certificate_unavailable"
 
 
 class Untranslatable(PaymuxError):
@@ -82,6 +107,26 @@ class NotStored(PaymuxError):
     """What was asked for is not in the journal; the message names what comes near."""
 
     reason = "not_stored"
+
+
+class JobRefused(PaymuxError):
+    """A job that cannot be made, or cannot be steered that way. Reasons: job_state, job_impossible."""
+
+    reason = "job_state"
+
+
+class EraseRefused(PaymuxError):
+    """What must not be erased, or not yet. Reasons: erase_impossible, unpublished."""
+
+    reason = "erase_impossible"
+
+
+class CopyRefused(PaymuxError):
+    """A copy of the journal that cannot be made, or must not take the journal's place: the message says what to do.
+    Reasons: copy_refused, copy_damaged, copy_of_another, kafka_incomplete.
+    """
+
+    reason = "copy_refused"
 
 
 class PublishError(PaymuxError):

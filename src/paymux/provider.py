@@ -11,7 +11,7 @@ from paymux.wild import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from enum import StrEnum
 
     from paymux.delivery import Asked, Verified
@@ -155,9 +155,12 @@ class Endpoint:
 class Listing:
     """How to list payments.
 
-    `object` is the kind of what is listed, in `Api.objects`; `items` the key of the list in the answer; `filters` the
-    names of the query parameters that the provider knows; `following` gives the query parameters of the next page
-    (added to those of the first), or None at the end; `query` is sent with every request.
+    `object` is the kind of what is listed, in `Api.objects`; `unwrap` leads from the answer to what holds the list, and
+    `items` is its key there; `filters` are the names of the query parameters that the provider knows; `following` gives
+    the query parameters of the next page (added to those of the first), or None at the end; `query` is sent with every
+    request. `within` gives the filters of one or several lists that together hold the payments between two times, the
+    ones that may still move first; what a list holds beside them does no harm. `order` is that of a list that knows
+    no times, by when payments were made.
     """
 
     path: str
@@ -167,13 +170,27 @@ class Listing:
     page_size: tuple[str, int] = ("limit", 100)
     query: tuple[tuple[str, str], ...] = ()
     object: str = "payment"
+    unwrap: tuple[str, ...] = ()
+    within: Callable[[datetime, datetime], Sequence[Mapping[str, str]]] = lambda _since, _until: ({},)
+    order: Literal["oldest", "newest"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCredentials:
+    """OAuth 2.0: the API key is `client id:client secret`, and buys access tokens at `path`.
+
+    https://www.rfc-editor.org/rfc/rfc6749#section-4.4
+    """
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
     """The provider's API. `regions` are other hosts that the `region` option chooses.
 
-    `headers` makes the authentication from the API key and the account's options. `rate` (a second) and `burst` bound
+    `headers` makes the authentication from the API key and the account's options; with `credentials`, from the access
+    token that was bought with the key. `rate` (a second) and `burst` bound
     the requests of one account.
     """
 
@@ -181,6 +198,7 @@ class Api:
     headers: Callable[[str, Mapping[str, str]], Mapping[str, str]]
     objects: Mapping[str, Endpoint]
     payments: Listing | None = None
+    credentials: ClientCredentials | None = None
     regions: Mapping[str, str] = field(default_factory=dict)
     rate: float = 20.0
     burst: int = 50
@@ -196,8 +214,11 @@ class Provider:
     delivery that is not proven.
     `statuses` names the status tables, for `paymux providers`: title -> provider's word -> canonical status.
     `configure` chooses the scheme by the account's options, where the provider has more than one.
+    `confirm`: what to ask the API for in place of believing the body, for accounts whose option `confirm` is `api`.
     `resends_current`: a retry carries the object as it is then, so only identity, amount and currency make a conflict.
     `thin`: the webhooks only name objects, so that an account is of no use without an API key.
+    `handshake` answers a GET that the provider sends to learn whose endpoint it is: from the account and the query
+    string, the body of the answer, or None for what is no such question.
     """
 
     name: str
@@ -209,6 +230,7 @@ class Provider:
     mapping: int = 1
     ignored: frozenset[str] = frozenset()
     split: Callable[[Wild], Iterable[Wild]] | None = None
+    confirm: Callable[[Wild, Head], Lookup] | None = None
     transitions: Transitions = Transitions()
     parse: Callable[[bytes], Wild] = parse_json
     ack: Ack = Ack()
@@ -219,6 +241,7 @@ class Provider:
     configure: Callable[[Scheme, Mapping[str, str]], Scheme] | None = None
     resends_current: Callable[[Verified], bool] = lambda _: False
     thin: bool = False
+    handshake: Callable[[Account, str], bytes | None] | None = None
 
     def scheme(self, options: Mapping[str, str]) -> Scheme:
         return self.configure(self.signature, options) if self.configure else self.signature

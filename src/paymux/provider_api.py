@@ -20,6 +20,7 @@ import aiohttp
 from yarl import URL
 
 from paymux import __version__
+from paymux.client_credentials import AccessTokens
 from paymux.errors import ApiError, SettingsError, Untranslatable
 from paymux.wild import parse_json
 
@@ -85,10 +86,10 @@ class ProviderApi:
     """One account's way to its provider's API.
 
     `pace` None: a fresh one at the provider's rate.
-    Raises SettingsError where the URL or the key cannot be used. `get` and `list_payments` raise ApiError: not_found
-    (404, 410), denied (401, 403), rate_limited (429), unavailable (any other status, a timeout, a connection that fails
-    or ends early), shape (an id that the provider cannot mean, an answer beyond the bound, a page that does not say
-    where the next one is).
+    Raises SettingsError where the URL or the key cannot be used. `get`, `page` and `list_payments` raise ApiError:
+    not_found (404, 410), denied (401, 403), rate_limited (429), unavailable (any other status, a timeout, a connection
+    that fails or ends early), shape (an id that the provider cannot mean, an answer beyond the bound, a page that does
+    not say where the next one is).
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class ProviderApi:
         self._options = options
         self.pace = pace or Pace(rate=api.rate, burst=api.burst)
         self._timeout = aiohttp.ClientTimeout(total=deadline)
+        self._tokens = self._access_tokens()
 
     def __repr__(self) -> str:
         return f"ProviderApi({self._base})"
@@ -124,21 +126,27 @@ class ProviderApi:
 
     async def list_payments(self, filters: Mapping[str, str]) -> AsyncIterator[Answer]:
         """Every page, unread, in the provider's order. Raises SettingsError for a filter that it does not have."""
+        place: Mapping[str, str] | None = {}
+        seen = set[tuple[tuple[str, str], ...]]()
+        while place is not None:
+            page = await self.page(filters, place)
+            yield page
+            place = self.following(page)
+            named = tuple(sorted((place or {}).items()))
+            if named in seen:
+                raise ApiError("the pages lead back to one that was read", reason="shape")
+            seen.add(named)
+
+    async def page(self, filters: Mapping[str, str], place: Mapping[str, str]) -> Answer:
+        """One page of a list, unread; `place` is empty for the first. Raises SettingsError as list_payments."""
         listing = self._listing(filters)
         name, size = listing.page_size
-        first = {name: str(size), **filters}
-        query, seen = first, set[tuple[tuple[str, str], ...]]()
-        while True:
-            page = await self._fetch(listing.path, (*query.items(), *listing.query), LARGEST_PAGE)
-            yield page
-            following = _following(listing, page)
-            if following is None:
-                return
-            place = tuple(sorted(following.items()))
-            if place in seen:
-                raise ApiError("the pages lead back to one that was read", reason="shape")
-            seen.add(place)
-            query = {**first, **following}
+        query = {name: str(size), **filters, **place}
+        return await self._fetch(listing.path, (*query.items(), *listing.query), LARGEST_PAGE)
+
+    def following(self, page: Answer) -> Mapping[str, str] | None:
+        """The place of the page after this one; None at the end. Raises ApiError(shape)."""
+        return _following(self._listing({}), page)
 
     def _listing(self, filters: Mapping[str, str]) -> Listing:
         listing = self._api.payments
@@ -150,13 +158,31 @@ class ProviderApi:
                 raise SettingsError(f"{name}: no filter of this provider; there are: {known}")
         return listing
 
+    def _access_tokens(self) -> AccessTokens | None:
+        credentials = self._api.credentials
+        if credentials is None:
+            return None
+        url = self._base + credentials.path
+        return AccessTokens(url=url, key=self._key, session=self._session, timeout=self._timeout)
+
     async def _fetch(self, path: str, query: tuple[tuple[str, str], ...], largest: int) -> Answer:
+        """An access token may have been taken back before its time: then another one is tried, once."""
+        try:
+            return await self._asked(path, query, largest)
+        except ApiError as error:
+            if self._tokens is None or error.reason != "denied":
+                raise
+            self._tokens.forget()
+        return await self._asked(path, query, largest)
+
+    async def _asked(self, path: str, query: tuple[tuple[str, str], ...], largest: int) -> Answer:
         """The failure is raised outside of `except`: aiohttp's errors carry the request, with its key."""
         await self.pace.take()
+        headers = await self._headers()
         url = URL(self._base + path, encoded=True).with_query(query or None)
         try:
             async with self._session.get(
-                url, headers=self._headers(), timeout=self._timeout, allow_redirects=False
+                url, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as response:
                 if response.status != _OK:
                     failure = _refused(response)
@@ -171,12 +197,13 @@ class ProviderApi:
             failure = ApiError(f"no whole answer: {type(error).__name__}")
         raise failure
 
-    def _headers(self) -> dict[str, str]:
+    async def _headers(self) -> dict[str, str]:
+        key = self._key.get_secret_value() if self._tokens is None else await self._tokens.get()
         return {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": f"paymux/{__version__}",
-            **self._api.headers(self._key.get_secret_value(), self._options),
+            **self._api.headers(key, self._options),
         }
 
 

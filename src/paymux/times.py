@@ -42,3 +42,8 @@ def from_iso_date(value: str) -> datetime:
     if _DATE.fullmatch(value):
         return datetime.fromisoformat(value).replace(tzinfo=UTC)
     return from_rfc3339(value)
+
+
+def to_rfc3339(value: datetime) -> str:
+    """In UTC, to the millisecond, as most APIs take it."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

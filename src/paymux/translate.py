@@ -92,12 +92,15 @@ def _webhook_outcome(account: Account, verified: Verified, body: Wild, head: Hea
         return Quarantined(reason="unknown_event_type", detail=known)
     if _other_mode(account, head):
         return _WRONG_MODE
+    if provider.confirm is not None and account.options.get("confirm") == "api":
+        return provider.confirm(body, head)
     found = extract(body, head)
     if isinstance(found, Lookup):
         return found
     if verified.proof is Proof.HINT:
         raise Untranslatable("an unproven body may only name objects", reason="internal_error")
-    return Stated(statements=tuple(found))
+    statements = tuple(found)
+    return Stated(statements=statements) if statements else Ignored()
 
 
 _WRONG_MODE = Quarantined(reason="wrong_mode", detail="the event's mode is not the account's livemode")
@@ -119,7 +122,8 @@ def _answer(account: Account, verified: Verified, body: Wild) -> tuple[Item, ...
         raise Untranslatable("a list that the provider does not have", reason="internal_error")
     endpoint = api.objects[listing.object]
     return tuple(
-        _snapshot(account, verified, endpoint, found, index) for index, found in enumerate(body.children(listing.items))
+        _snapshot(account, verified, endpoint, found, index)
+        for index, found in enumerate(body.child(*listing.unwrap).children(listing.items))
     )
 
 

@@ -1,6 +1,6 @@
 """How each provider signs, by its own SDK where there is one: none of this shares code with the verifiers.
 
-A `Way` is one way in which deliveries of a provider are proven, with the options that choose it.
+WAYS lists every way (`paymux.testing.Way`) in which their deliveries are proven.
 """
 
 from __future__ import annotations
@@ -8,82 +8,44 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import json
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
 
+import gocardless_pro.webhooks
+import razorpay
 import standardwebhooks
 import stripe
 import svix
+from Adyen.util import generate_notification_sig, generate_payload_sig
+from braintree.util.crypto import Crypto
+from square.utils.webhooks_helper import verify_signature
+from tests.paypal_signing import Authority
 
-from paymux.delivery import Delivery, Proof
-from paymux.provider import Account
+from paymux.delivery import Proof
+from paymux.providers.adyen import ADYEN
+from paymux.providers.braintree import BRAINTREE
+from paymux.providers.checkout import CHECKOUT
 from paymux.providers.flexportal import FLEXPORTAL
 from paymux.providers.flexprice import FLEXPRICE
 from paymux.providers.flowglad import FLOWGLAD
 from paymux.providers.flowlix import FLOWLIX
+from paymux.providers.gocardless import GOCARDLESS
+from paymux.providers.klarna import KLARNA
+from paymux.providers.mollie import MOLLIE
+from paymux.providers.paypal import PAYPAL
+from paymux.providers.paystack import PAYSTACK
+from paymux.providers.razorpay import RAZORPAY
+from paymux.providers.square import SQUARE
 from paymux.providers.stripe import STRIPE
+from paymux.testing import NOW, Way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from paymux.testing.ways import Change, Headers
 
-    from paymux.provider import Provider
-
-    Headers = tuple[tuple[bytes, bytes], ...]
-    Signer = Callable[[bytes, str], Headers]
-
-NOW = datetime(2026, 1, 9, 10, 0, 8, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
 MESSAGE_ID = "msg_2bT4nV8kQxW1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Way:
-    """`sign` makes the headers for a body and a secret. `signature` is the header that holds the proof, None where no
-    header does. `sign_body` puts the proof into the body, before `sign` makes the headers.
-
-    `signed_headers` are those that the signature covers beside the body. `binds` is false where the proof says nothing
-    about the body.
-    """
-
-    label: str
-    provider: Provider
-    sign: Signer
-    sign_body: Callable[[bytes, str], bytes] = lambda body, _secret: body
-    proof: Proof = Proof.SIGNATURE
-    signature: bytes | None = None
-    signed_headers: tuple[bytes, ...] = ()
-    binds: bool = True
-    options: Mapping[str, str] = field(default_factory=dict)
-    secrets: tuple[str, str, str] = ("", "", "")
-
-    def account(self, *secrets: str, livemode: bool | None = None) -> Account:
-        """An account with these secrets; with the first one unless told."""
-        scheme = self.provider.scheme(self.options)
-        keys = tuple(scheme.key(secret) for secret in (secrets or self.secrets[:1]) if secret)
-        return Account(
-            provider=self.provider,
-            name="acme",
-            checks=((scheme, keys),),
-            livemode=livemode,
-            options=self.options,
-        )
-
-    def delivery(self, body: bytes, secret: str | None = None) -> Delivery:
-        """What the provider sends: the body, signed."""
-        key = self.secrets[0] if secret is None else secret
-        signed = self.sign_body(body, key)
-        return self.sent(signed, self.sign(signed, key))
-
-    def sent(self, body: bytes, headers: Headers) -> Delivery:
-        return Delivery(
-            id="0190b2a6-0000-7000-8000-000000000001",
-            provider=self.provider.name,
-            account="acme",
-            received_at=NOW,
-            body=body,
-            headers=((b"Content-Type", b"application/json"), *headers),
-        )
+URL = "https://pay.example/webhooks/square/acme"
 
 
 def _stripe(body: bytes, secret: str) -> Headers:
@@ -133,6 +95,68 @@ def _prefixed_base64(body: bytes, secret: str) -> Headers:
     return ((b"X-Signature", b"sha512=" + digest),)
 
 
+def _square(body: bytes, secret: str) -> Headers:
+    """Square's SDK only checks, so it checks this."""
+    signature = base64.b64encode(hmac.new(secret.encode(), URL.encode() + body, hashlib.sha256).digest()).decode()
+    if body:
+        assert verify_signature(
+            request_body=body.decode(errors="replace"),
+            signature_header=signature,
+            signature_key=secret,
+            notification_url=URL,
+        )
+    return ((b"X-Square-HmacSha256-Signature", signature.encode()),)
+
+
+def _checkout(body: bytes, secret: str) -> Headers:
+    """By hand: Checkout.com's SDK neither signs nor checks."""
+    return ((b"Cko-Signature", _hex_digest(body, secret)),)
+
+
+def _gocardless(body: bytes, secret: str) -> Headers:
+    """GoCardless's SDK only checks, so it checks this."""
+    signature = _hex_digest(body, secret)
+    gocardless_pro.webhooks._verify_signature(body, secret, signature.decode())
+    return ((b"Webhook-Signature", signature),)
+
+
+def _mollie(body: bytes, secret: str) -> Headers:
+    return ((b"X-Mollie-Signature", b"sha256=" + _hex_digest(body, secret)),)
+
+
+def _mollie_bare(body: bytes, secret: str) -> Headers:
+    return ((b"X-Mollie-Signature", _hex_digest(body, secret)),)
+
+
+def _paystack(body: bytes, secret: str) -> Headers:
+    return ((b"X-Paystack-Signature", hmac.new(secret.encode(), body, hashlib.sha512).hexdigest().encode()),)
+
+
+def _razorpay(body: bytes, secret: str) -> Headers:
+    """Razorpay's SDK only checks, so it checks this. The id of the event is in a header that is not signed."""
+    signature = _hex_digest(body, secret)
+    razorpay.Utility().verify_webhook_signature(body.decode(), signature.decode(), secret)
+    return ((b"X-Razorpay-Event-Id", b"Q4nXw8Kz1Tb6Mv"), (b"X-Razorpay-Signature", signature))
+
+
+def _klarna_hex(body: bytes, secret: str) -> Headers:
+    return ((b"Klarna-Signing-Key-Id", b"krn:signing-key:1"), (b"Klarna-Signature", _hex_digest(body, secret)))
+
+
+def _klarna_base64(body: bytes, secret: str) -> Headers:
+    digest = base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest())
+    return ((b"Klarna-Signing-Key-Id", b"krn:signing-key:1"), (b"Klarna-Signature", digest))
+
+
+def _hex_digest(body: bytes, secret: str) -> bytes:
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode()
+
+
+def _paypal(body: bytes, secret: str) -> Headers:
+    """Each event is a transmission of its own."""
+    return PAYPALS.headers(body, NOW, webhook_id=secret, transmission=hashlib.sha256(body).hexdigest()[:36])
+
+
 def _nothing(_body: bytes, _secret: str) -> Headers:
     return ()
 
@@ -143,9 +167,120 @@ def _whsec(letter: str) -> str:
 
 PLAIN = ("first-secret-of-the-operator", "second-secret-of-the-operator", "third-secret-of-the-operator")
 WHSEC = (_whsec("a"), _whsec("b"), _whsec("c"))
+HEX = tuple(letter * 64 for letter in "a1F")
 FAMILIES = {prefix: (prefix + b"id", prefix + b"timestamp") for prefix in (b"svix-", b"webhook-")}
 
+
+def _adyen_items(body: bytes, secret: str) -> bytes:
+    """Each item signed by Adyen's SDK."""
+    found = json.loads(body)
+    for wrapper in found["notificationItems"]:
+        item = wrapper["NotificationRequestItem"]
+        extra = item.setdefault("additionalData", {})
+        extra["hmacSignature"] = generate_notification_sig(item, secret).decode()
+    return json.dumps(found).encode()
+
+
+def _adyen_spoiled(body: bytes, change: Change) -> bytes:
+    """The last item's signature changed; what is no text any more is written as text all the same."""
+    found = json.loads(body)
+    extra = found["notificationItems"][-1]["NotificationRequestItem"]["additionalData"]
+    spoiled = change(extra.pop("hmacSignature").encode())
+    if spoiled is not None:
+        extra["hmacSignature"] = spoiled.decode(errors="replace")
+    return json.dumps(found).encode()
+
+
+def _adyen_covers(body: bytes) -> object:
+    """By Adyen's SDK, of every item: what is signed, made short under a key of no meaning, and its signature."""
+    items = [wrapper["NotificationRequestItem"] for wrapper in json.loads(body)["notificationItems"]]
+    return [(generate_notification_sig(item, "00"), item["additionalData"]["hmacSignature"]) for item in items]
+
+
+def _adyen_header(body: bytes, secret: str) -> Headers:
+    return ((b"HmacSignature", generate_payload_sig(body, secret)), (b"Protocol", b"HmacSHA256"))
+
+
+def _adyen_basic(_body: bytes, secret: str) -> Headers:
+    return ((b"Authorization", b"Basic " + base64.b64encode(secret.encode())),)
+
+
+BRAINTREE_KEY = "k7p2w9x4r5t8n3qb"
+
+
+def _braintree_form(body: bytes, secret: str) -> bytes:
+    """What Braintree's SDK makes of the XML of its test notifications."""
+    payload = base64.encodebytes(body)
+    pair = f"{BRAINTREE_KEY}|{Crypto.sha1_hmac_hash(secret, payload)}"
+    return urlencode({"bt_signature": pair, "bt_payload": payload}).encode()
+
+
+def _braintree_spoiled(body: bytes, change: Change) -> bytes:
+    fields = dict(parse_qsl(body.decode()))
+    spoiled = change(fields.pop("bt_signature").encode())
+    return urlencode({**({} if spoiled is None else {"bt_signature": spoiled}), **fields}).encode()
+
+
+def _form_fields(body: bytes) -> object:
+    return parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True)
+
+
+# There is no secret: the keys are the ids of webhooks, and whose certificate it is.
+AUTHORITY = Authority(NOW)
+PAYPALS = AUTHORITY.issue()
+
 WAYS = (
+    Way(
+        label="adyen, standard notifications",
+        provider=ADYEN,
+        takes=lambda sample: b"notificationItems" in sample.body,
+        sign_body=_adyen_items,
+        spoil=_adyen_spoiled,
+        covers=_adyen_covers,
+        type_at=("notificationItems", 0, "NotificationRequestItem", "eventCode"),
+        status_words=frozenset({"disputeStatus"}),
+        type_is_status=True,
+        secrets=HEX,
+    ),
+    Way(
+        label="adyen, platform",
+        provider=ADYEN,
+        takes=lambda sample: b"notificationItems" not in sample.body,
+        sign=_adyen_header,
+        signature=b"hmacsignature",
+        secrets=HEX,
+    ),
+    Way(
+        label="adyen, basic",
+        provider=ADYEN,
+        takes=lambda sample: sample.name == "CAPTURE",
+        sign=_adyen_basic,
+        proof=Proof.STATIC,
+        signature=b"authorization",
+        binds=False,
+        type_at=(),
+        type_is_status=True,
+        options={"authentication": "basic"},
+        secrets=("paymux:first-password", "paymux:second-password", "paymux:third-password"),
+    ),
+    Way(
+        label="braintree",
+        provider=BRAINTREE,
+        sign_body=_braintree_form,
+        spoil=_braintree_spoiled,
+        covers=_form_fields,
+        options={"public_key": BRAINTREE_KEY},
+        secrets=PLAIN,
+        content_type=b"application/x-www-form-urlencoded",
+    ),
+    Way(
+        label="checkout",
+        provider=CHECKOUT,
+        sign=_checkout,
+        signature=b"cko-signature",
+        type_is_status=True,
+        secrets=PLAIN,
+    ),
     Way(
         label="flexportal, hint",
         provider=FLEXPORTAL,
@@ -236,6 +371,78 @@ WAYS = (
         signature=b"flowlix-signature",
         options={"secret_encoding": "base64"},
         secrets=WHSEC,
+    ),
+    Way(
+        label="gocardless",
+        provider=GOCARDLESS,
+        sign=_gocardless,
+        signature=b"webhook-signature",
+        type_at=("events", 0, "action"),
+        type_is_status=True,
+        secrets=PLAIN,
+    ),
+    Way(label="klarna, hint", provider=KLARNA, proof=Proof.HINT, binds=False),
+    Way(
+        label="klarna, network in hex",
+        provider=KLARNA,
+        sign=_klarna_hex,
+        signature=b"klarna-signature",
+        options={"signature_encoding": "hex"},
+        secrets=PLAIN,
+    ),
+    Way(
+        label="klarna, network in base64",
+        provider=KLARNA,
+        sign=_klarna_base64,
+        signature=b"klarna-signature",
+        options={"signature_encoding": "base64"},
+        secrets=PLAIN,
+    ),
+    Way(
+        label="mollie",
+        provider=MOLLIE,
+        takes=lambda sample: sample.name != "payment",
+        sign=_mollie,
+        signature=b"x-mollie-signature",
+        secrets=PLAIN,
+    ),
+    Way(
+        label="mollie, bare hex",
+        provider=MOLLIE,
+        takes=lambda sample: sample.name != "payment",
+        sign=_mollie_bare,
+        signature=b"x-mollie-signature",
+        secrets=PLAIN,
+    ),
+    Way(
+        label="mollie, classic",
+        provider=MOLLIE,
+        takes=lambda sample: sample.name == "payment",
+        proof=Proof.HINT,
+        binds=False,
+        type_at=(),
+        options={"webhooks": "classic"},
+        content_type=b"application/x-www-form-urlencoded",
+    ),
+    Way(
+        label="paypal",
+        provider=PAYPAL,
+        sign=_paypal,
+        signature=b"paypal-transmission-sig",
+        negates=True,
+        signed_headers=(b"paypal-transmission-id", b"paypal-transmission-time"),
+        options={"cert_pem": PAYPALS.pem, "ca_pem": AUTHORITY.pem},
+        secrets=("6MX37520HR194683L", "0AB63958WF741082G", "4SA92571KE308846Y"),
+    ),
+    Way(label="paystack", provider=PAYSTACK, sign=_paystack, signature=b"x-paystack-signature", secrets=PLAIN),
+    Way(label="razorpay", provider=RAZORPAY, sign=_razorpay, signature=b"x-razorpay-signature", secrets=PLAIN),
+    Way(
+        label="square",
+        provider=SQUARE,
+        sign=_square,
+        signature=b"x-square-hmacsha256-signature",
+        secrets=PLAIN,
+        url=URL,
     ),
     Way(label="stripe", provider=STRIPE, sign=_stripe, signature=b"stripe-signature", secrets=WHSEC),
 )

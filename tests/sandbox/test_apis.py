@@ -16,17 +16,15 @@ from paymux.provider_api import Pace, ProviderApi, open_session
 from paymux.providers import BY_NAME
 from paymux.sandbox import samples
 from paymux.sandbox.apis import KEYS, TENANT, Sandbox
+from paymux.sandbox.shapes import ACCESS_TOKEN
 from paymux.signatures import confirmed
 from paymux.statement import Stated
 from paymux.translate import translate
 
-NAMES = sorted(BY_NAME)
+NAMES = sorted(name for name in BY_NAME if BY_NAME[name].api)
 OPTIONS = {"flexportal": {"tenant_id": TENANT}}
 OBJECTS = [
-    (name, sample)
-    for name in NAMES
-    for sample in samples.answers(name)
-    if BY_NAME[name].api and sample.name in BY_NAME[name].api.objects
+    (name, sample) for name in NAMES for sample in samples.answers(name) if sample.name in BY_NAME[name].api.objects
 ]
 
 
@@ -156,11 +154,20 @@ async def test_error_bodies(sandbox, session):
         "flexprice": {"x-api-key": KEYS["flexprice"]},
         "flowglad": {"Authorization": KEYS["flowglad"]},
         "flowlix": {"Authorization": f"Bearer {KEYS['flowlix']}"},
+        "gocardless": BY_NAME["gocardless"].api.headers(KEYS["gocardless"], {}),
+        "klarna": BY_NAME["klarna"].api.headers(KEYS["klarna"], {}),
+        "mollie": {"Authorization": f"Bearer {KEYS['mollie']}"},
+        "paypal": {"Authorization": f"Bearer {ACCESS_TOKEN}"},
         "stripe": {"Authorization": f"Bearer {KEYS['stripe']}"},
     }.items():
-        place = {"flowglad": "/api/v1/payments/pym_1", "stripe": "/v1/payment_intents/pi_1"}.get(
-            name, "/v1/payments/pay_1"
-        )
+        place = {
+            "flowglad": "/api/v1/payments/pym_1",
+            "gocardless": "/payments/PM1",
+            "klarna": "/ordermanagement/v1/orders/1",
+            "mollie": "/v2/payments/tr_1",
+            "paypal": "/v2/payments/captures/1",
+            "stripe": "/v1/payment_intents/pi_1",
+        }.get(name, "/v1/payments/pay_1")
         status, got, body = await raw(sandbox, session, f"/{name}{place}", **headers)
         assert status == 404
         told[name] = (json.loads(body), got)
@@ -170,6 +177,11 @@ async def test_error_bodies(sandbox, session):
     assert told["flowglad"][0].keys() == {"error", "request_id"}
     assert told["flowlix"][0]["error"]["type"] == "invalid_request_error"
     assert "Request-Id" in told["flowlix"][1]
+    assert told["gocardless"][0]["error"]["code"] == 404
+    assert told["klarna"][0].keys() == {"error_code", "error_messages", "correlation_id"}
+    assert told["mollie"][0].keys() == {"status", "title", "detail", "_links"}
+    assert told["mollie"][1]["Content-Type"] == "application/hal+json"
+    assert told["paypal"][0]["name"] == "RESOURCE_NOT_FOUND"
     assert told["stripe"][0]["error"]["code"] == "resource_missing"
     status, got, body = await raw(sandbox, session, "/flowglad/api/v1/payments/pym_1")
     assert (status, got.getone("Content-Type"), body) == (401, "text/plain", b"Unauthorized")
@@ -178,27 +190,37 @@ async def test_error_bodies(sandbox, session):
 def many(name, count):
     """`count` objects of which each was created a minute after the one before."""
     sample = next(one for provider, one in OBJECTS if provider == name and one.name in ("payment", "payment_intent"))
-    body = json.loads(sample.body)
-    found = body.get("payment", body)
+    found = json.loads(sample.body)
+    for key in BY_NAME[name].api.objects[sample.name].unwrap:
+        found = found[key]
     for number in range(count):
         made = {**found}
-        made["paymentId" if name == "flexportal" else "id"] = f"{_prefix(name)}_{number:024}"
+        made["paymentId" if name == "flexportal" else "id"] = f"{_prefix(name)}{number:024}"
         for key in ("created", "created_at", "createdAt"):
             if isinstance(found.get(key), int):
                 made[key] = found[key] + 60 * number
-        if name == "flexprice":
+        if name in ("flexprice", "gocardless"):
             made["created_at"] = f"2026-10-01T08:{number:02}:00Z"
+        if name == "mollie":
+            made["createdAt"] = f"2026-10-01T08:{number:02}:00+00:00"
         yield made
 
 
 def _prefix(name):
-    return {"stripe": "pi", "flowglad": "pym"}.get(name, "pay")
+    return {"stripe": "pi_", "flowglad": "pym_", "gocardless": "PM", "mollie": "tr_"}.get(name, "pay_")
 
 
 def ids(pages, name):
     key = "paymentId" if name == "flexportal" else "id"
-    items = BY_NAME[name].api.payments.items
-    return [one[key] for page in pages for one in json.loads(page.body)[items]]
+    listing = BY_NAME[name].api.payments
+    return [one[key] for page in pages for one in listed(listing, page.body)]
+
+
+def listed(listing, body):
+    found = json.loads(body)
+    for step in (*listing.unwrap, listing.items):
+        found = found[step]
+    return found
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if BY_NAME[name].api.payments])
@@ -206,7 +228,7 @@ async def test_pages_lead_to_the_end(sandbox, session, name):
     """Following the provider's own paging gives every payment once, in the provider's order."""
     expected = [sandbox.put(name, one) for one in many(name, 5)]
     everything = [page async for page in client(sandbox, session, name).list_payments({})]
-    newest_first = name in ("flowlix", "stripe", "flexprice")
+    newest_first = name in ("flowlix", "stripe", "flexprice", "gocardless", "mollie")
     assert ids(everything, name) == (expected[::-1] if newest_first else expected)
 
 
@@ -218,6 +240,8 @@ async def test_pages_lead_to_the_end(sandbox, session, name):
         ("stripe", "limit=2", "starting_after"),
         ("flowglad", "limit=2", "cursor"),
         ("flexprice", "limit=2", "offset"),
+        ("gocardless", "limit=2", "after"),
+        ("mollie", "limit=2", "from"),
     ],
 )
 async def test_a_page_at_a_time(sandbox, session, name, query, pages):
@@ -231,8 +255,7 @@ async def test_a_page_at_a_time(sandbox, session, name, query, pages):
         more = "".join(f"&{key}={value}" for key, value in following.items())
         status, _, body = await raw(sandbox, session, f"{prefix}{listing.path}?{query}{more}", **headers)
         assert status == 200, body
-        page = json.loads(body)
-        found += [one.get("paymentId", one.get("id")) for one in page[listing.items]]
+        found += [one.get("paymentId", one.get("id")) for one in listed(listing, body)]
         following, count = _following(listing, body), count + 1
     assert (set(found), len(found), count) == (expected, 5, 3)
     if pages != "offset":
@@ -246,6 +269,18 @@ def _following(listing, body):
     from paymux.wild import parse_json
 
     return listing.following(parse_json(body))
+
+
+async def test_a_missing_version(sandbox, session):
+    """GoCardless answers 400 where no version of its API is named, and Klarna has no list."""
+    ref = put_one(sandbox, "gocardless")
+    status, _, _ = await raw(
+        sandbox, session, f"/gocardless/payments/{ref.id}", Authorization=f"Bearer {KEYS['gocardless']}"
+    )
+    assert status == 400
+    headers = BY_NAME["klarna"].api.headers(KEYS["klarna"], {})
+    status, _, _ = await raw(sandbox, session, "/klarna/ordermanagement/v1/orders", **headers)
+    assert status == 404
 
 
 async def test_filters(sandbox, session):

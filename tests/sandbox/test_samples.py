@@ -8,16 +8,25 @@ import pytest
 
 from paymux.providers import ALL
 from paymux.sandbox import samples
+from paymux.wild import parse_form, parse_json, parse_xml
 
 
-@pytest.mark.parametrize("provider", [provider.name for provider in ALL])
+@pytest.mark.parametrize("provider", ALL, ids=lambda provider: provider.name)
 def test_every_sample_is_a_whole_payload(provider):
-    """A JSON object, in order of name and variant, each under a label of its own."""
-    for found in (samples.webhooks(provider), samples.answers(provider)):
-        assert found
-        assert all(isinstance(json.loads(sample.body), dict) for sample in found)
+    """A JSON object, a form or XML, in order of name and variant, each under a label of its own; answers are JSON."""
+    webhooks, answers = samples.webhooks(provider.name), samples.answers(provider.name)
+    assert webhooks
+    assert bool(answers) == (provider.api is not None)
+    assert all(isinstance(json.loads(sample.body), dict) for sample in answers)
+    assert all(_is_whole(sample.body) for sample in webhooks)
+    for found in (webhooks, answers):
         assert [(sample.name, sample.variant) for sample in found] == sorted((s.name, s.variant) for s in found)
         assert len({sample.label for sample in found}) == len(found)
+
+
+def _is_whole(body):
+    readers = {b"{": parse_json, b"<": parse_xml}
+    return bool(readers.get(body.lstrip()[:1], parse_form)(body).value)
 
 
 def test_a_sample_by_its_event_type():

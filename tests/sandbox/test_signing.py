@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import parse_qsl
 
+import braintree
 import pytest
 import standardwebhooks
 import stripe
 import svix
+from Adyen.util import is_valid_hmac_notification, is_valid_hmac_payload
+from square.utils.webhooks_helper import verify_signature
 
 from paymux.delivery import Delivery
 from paymux.errors import Rejected
 from paymux.providers import BY_NAME
+from paymux.sandbox.accounts import demo_account
+from paymux.sandbox.samples import webhooks
 from paymux.sandbox.signing import signed
 from paymux.signatures.path_token import PathToken
 from paymux.signatures.raw_hmac import RawHmac
@@ -78,6 +85,66 @@ def test_svix_accepts_it(provider):
         svix.Webhook(SECRET).verify(BODY + b" ", headers)
     renamed = {name.replace("svix-", "webhook-"): value for name, value in headers.items()}
     assert standardwebhooks.Webhook(SECRET).verify(BODY.decode(), renamed) == json.loads(BODY)
+
+
+def test_adyen_accepts_it():
+    """Adyen's SDK reads each sample as one of Adyen's: by the item's own signature, or by the header."""
+    key = "0f" * 32
+    scheme = BY_NAME["adyen"].scheme({})
+    for sample in webhooks("adyen"):
+        sent = signed(scheme, secret=key, body=sample.body, message="msg_1", at=datetime.now(UTC))
+        if sent.headers:
+            assert is_valid_hmac_payload(sent.headers["Hmacsignature"], key, sent.body)
+        else:
+            assert is_valid_hmac_notification(json.loads(sent.body), key)
+        assert scheme.verify(arrived(sent.headers, sent.body), [scheme.key(key)]) == 0
+
+
+def test_basic_credentials():
+    """They are written as RFC 7617 has it."""
+    login = "Aladdin:open sesame"
+    headers = sign(BY_NAME["adyen"].scheme({"authentication": "basic"}), secret=login)
+    assert headers == {"Authorization": "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}
+
+
+def test_square_accepts_it():
+    """squareup reads our header as one of Square's, for this URL and no other."""
+    url = "https://pay.example/webhooks/square/demo"
+    scheme = BY_NAME["square"].scheme({})
+    sent = signed(scheme, secret=SECRET, body=BODY, message="msg_1", at=datetime.now(UTC), url=url)
+    [signature] = sent.headers.values()
+    assert verify_signature(
+        request_body=BODY.decode(), signature_header=signature, signature_key=SECRET, notification_url=url
+    )
+    assert replace(arrived(sent.headers), url=url) != arrived(sent.headers)
+    assert scheme.verify(replace(arrived(sent.headers), url=url), [scheme.key(SECRET)]) == 0
+
+
+def test_a_certificate_of_the_sandboxs_own():
+    """What is signed for PayPal is what our scheme accepts, by the certificate that stands beside the key."""
+    account = demo_account("paypal")
+    scheme = BY_NAME["paypal"].scheme(account.options)
+    assert scheme.verify(arrived(sign(scheme)), []) is None
+    with pytest.raises(Rejected):
+        scheme.verify(arrived(sign(scheme), BODY + b" "), [])
+    with pytest.raises(ValueError, match=r"PEM|key"):
+        sign(BY_NAME["paypal"].scheme({"webhook_id": "x"}))
+
+
+def test_braintree_accepts_it():
+    """braintree reads our form as one of Braintree's, by the first public key and by the second."""
+    scheme = BY_NAME["braintree"].scheme({"public_key": "the_first the_second"})
+    body = b"<notification><kind>check</kind><subject><check type='boolean'>true</check></subject></notification>"
+    sent = signed(scheme, secret=SECRET, body=body, message="msg_1", at=datetime.now(UTC))
+    fields = dict(parse_qsl(sent.body.decode()))
+    for public_key in ("the_first", "the_second"):
+        gateway = braintree.BraintreeGateway(
+            braintree.Configuration(
+                environment=braintree.Environment.Sandbox, merchant_id="m", public_key=public_key, private_key=SECRET
+            )
+        )
+        assert gateway.webhook_notification.parse(fields["bt_signature"], fields["bt_payload"]).kind == "check"
+    assert scheme.verify(arrived(sent.headers, sent.body), [scheme.key(SECRET)]) == 0
 
 
 def test_a_hint_and_a_path_token_have_no_headers():

@@ -14,16 +14,12 @@ from paymux.journal.memory import MemoryJournal
 from paymux.provider import Account
 from paymux.providers import BY_NAME
 from paymux.sandbox import samples
-from paymux.sandbox.apis import TENANT
+from paymux.sandbox.accounts import NAME, demo_account
 from paymux.sandbox.signing import signed
 from paymux.sandbox.stories import STORIES, Held, Post, Put, told
 from paymux.signatures import confirmed, verify
 from paymux.statement import Lookup
 from paymux.translate import translate
-
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-OTHER = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-OPTIONS = {"flexportal": {"tenant_id": TENANT}}
 
 
 class Listener:
@@ -31,12 +27,12 @@ class Listener:
 
     def __init__(self, story):
         provider = BY_NAME[story.provider]
-        options = OPTIONS.get(provider.name, {})
-        scheme = provider.scheme(options)
-        keys = () if scheme.proof == "hint" else (scheme.key(SECRET),)
+        self.demo, self.other = demo_account(provider.name), demo_account(provider.name)
+        scheme = provider.scheme(self.demo.options)
+        keys = (scheme.key(self.demo.secret),) if self.demo.secret else ()
         self.scheme = scheme
         self.account = Account(
-            provider=provider, name="demo", checks=((scheme, keys),), livemode=False, options=options
+            provider=provider, name=NAME, checks=((scheme, keys),), livemode=False, options=self.demo.options
         )
         self.journal = MemoryJournal()
         self.held = b""
@@ -48,8 +44,8 @@ class Listener:
             self.held = step.body
             return
         at = datetime.now(UTC)
-        secret = OTHER if step.forged else SECRET
-        sent = signed(self.scheme, secret=secret, body=step.body, message=step.message, at=at)
+        secret, url = (self.other if step.forged else self.demo).secret, self.demo.public_url or ""
+        sent = signed(self.scheme, secret=secret, body=step.body, message=step.message, at=at, url=url)
         delivery = self._delivery(
             sent.body, headers=tuple((name.encode(), value.encode()) for name, value in sent.headers.items())
         )
@@ -80,6 +76,7 @@ class Listener:
             account=self.account.name,
             received_at=datetime.now(UTC),
             body=body,
+            url=self.demo.public_url,
             **more,
         )
 

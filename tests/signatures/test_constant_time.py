@@ -15,6 +15,7 @@ FILES = sorted(path for room in ("signatures", "http") for path in (SOURCE / roo
 # Comparisons that give nothing away -> why.
 HARMLESS = {
     "signatures/svix.py: found != first": "both sides are the sender's own headers",
+    "signatures/certificate_rsa.py: algorithm != ALGORITHM": "the name of an algorithm is public",
     "http/private.py: scheme.lower() == 'bearer'": "the word before the token is public",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import sys
 
 import pytest
@@ -212,6 +213,42 @@ def test_what_is_no_public_key_makes_no_key(pair, text):
     """32 bytes of base64, or an error."""
     with pytest.raises(ValueError, match=r"whpk_ key is not|not base64"):
         Svix().key("whpk_" + text)
+
+
+# The eight points of small order in every form that their bytes can have.
+NO_KEYS = [
+    f"{y}{end}"
+    for y, ends in {
+        "00" * 31: ("00", "80"),
+        "01" + "00" * 30: ("00", "80"),
+        "ec" + "ff" * 30: ("7f", "ff"),
+        "ed" + "ff" * 30: ("7f", "ff"),
+        "ee" + "ff" * 30: ("7f", "ff"),
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03": ("7a", "fa"),
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc": ("05", "85"),
+    }.items()
+    for end in ends
+]
+
+
+@pytest.mark.parametrize("key", NO_KEYS)
+def test_a_key_that_anybody_can_sign_for(pair, key):
+    """A placeholder of zeros is one: refused when it is configured."""
+    with pytest.raises(ValueError, match="anybody could sign"):
+        Svix().key("whpk_" + base64.b64encode(bytes.fromhex(key)).decode())
+
+
+def test_why_such_a_key_is_refused(pair):
+    """Somebody else's signature, made without any key, verifies for the point of order one."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    private, _ = pair
+    scalar = bytearray(hashlib.sha512(private.private_bytes_raw()).digest()[:32])
+    scalar[0] &= 248
+    scalar[31] = scalar[31] & 127 | 64
+    order = 2**252 + 27742317777372353535851937790883648493
+    forged = private.public_key().public_bytes_raw() + (int.from_bytes(scalar, "little") % order).to_bytes(32, "little")
+    Ed25519PublicKey.from_public_bytes(b"\x01" + bytes(31)).verify(forged, b"whatever it says")
 
 
 def test_without_the_package_a_public_key_says_what_to_install(monkeypatch):

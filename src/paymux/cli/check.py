@@ -193,7 +193,7 @@ def _described(scheme: Scheme) -> str:
     """`TimestampedHmac(header=stripe-signature, tolerance=300)`: a scheme holds no secret."""
     if not is_dataclass(scheme):
         return type(scheme).__name__
-    told = ", ".join(f"{field.name}={_shown(getattr(scheme, field.name))}" for field in fields(scheme))
+    told = ", ".join(f"{field.name}={_shown(getattr(scheme, field.name))}" for field in fields(scheme) if field.repr)
     return f"{type(scheme).__name__}({told})"
 
 

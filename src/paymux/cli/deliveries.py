@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
-from paymux.cli.stored import as_json, ask, clock, config, delivery_facts, dump, journal, line, time, why
-from paymux.errors import NotStored
+from paymux.cli.jobs import token
+from paymux.cli.operate import operator
+from paymux.cli.stored import as_json, ask, clock, config, dump, journal, knowledge, line, time
+from paymux.explain.deliveries import curl, explained, facts, stored_request, why
 from paymux.journal.history import Sought
 from paymux.statement import OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
-    from paymux.journal.history import History, Page, StoredDelivery, StoredItem, StoredRecord, StoredRequest
-
-NEAREST = 5
+    from paymux.explain.deliveries import DeliveryFacts, Explained, ItemFacts, RecordFacts
+    from paymux.journal.history import Page, StoredDelivery
 
 
 @click.group()
@@ -63,8 +65,8 @@ def list_(
 
 
 def _show(found: Sequence[StoredDelivery], following: int | None, *, as_json: bool) -> None:
-    for delivery in found:
-        click.echo(dump(delivery_facts(delivery)) if as_json else line(delivery))
+    for delivery in map(facts, found):
+        click.echo(dump(delivery) if as_json else line(delivery))
     if following is not None:
         click.echo(f"more: --before {following}", err=True)
     elif not found:
@@ -73,70 +75,56 @@ def _show(found: Sequence[StoredDelivery], following: int | None, *, as_json: bo
 
 @deliveries.command()
 @click.argument("delivery_id")
-@click.option("--curl", is_flag=True, help="A command that repeats the request; secrets are not in it.")
+@click.option("--curl", "as_curl", is_flag=True, help="A command that repeats the request; secrets are not in it.")
 @config
 @journal
 @as_json
 def show(
     delivery_id: str,
-    curl: bool,  # noqa: FBT001
+    as_curl: bool,  # noqa: FBT001
     config: Path | None,
     journal: Path | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """One delivery, step by step. Exit 1 where there is none."""
-
-    async def question(history: History) -> tuple[StoredDelivery, Sequence[StoredRecord], StoredRequest | None]:
-        found = await history.delivery(delivery_id)
-        if found is None:
-            raise NotStored(await _nothing(history, delivery_id))
-        return found, await history.records([found.row]), await history.request(delivery_id)
-
-    found, records, request = ask(config, journal, question)
-    if curl:
-        if request is None:
-            raise NotStored(f"the request of {delivery_id} is not kept any more, or never was")
-        click.echo(_curl(request))
-    elif as_json:
-        events = [_record_facts(record) for record in records]
-        click.echo(dump(delivery_facts(found) | {"records": events}))
-    else:
-        click.echo("\n".join(_explained(found, records, request)))
+    if as_curl:
+        click.echo(curl(ask(config, journal, lambda history: stored_request(history, delivery_id))))
+        return
+    known = knowledge(config, journal)
+    found = ask(config, journal, lambda history: explained(history, delivery_id, known))
+    click.echo(dump(found) if as_json else "\n".join(_told(found)))
 
 
-async def _nothing(history: History, text: str) -> str:
-    near = [each.id for each in await history.named(text, limit=NEAREST)]
-    if not near and len(text) > NEAREST:
-        near = [each.id for each in await history.named(text[: len(text) // 2], limit=NEAREST)]
-    return f"there is no delivery {text}" + (f"; the nearest are {', '.join(near)}" if near else "")
+@deliveries.command()
+@click.argument("delivery_id")
+@click.option("--output", type=click.File("wb"), default="-", help="Where to; standard output, if absent.")
+@token
+@config
+def raw(delivery_id: str, output: BinaryIO, token: str | None, config: Path | None) -> None:
+    """A delivery's body, byte for byte. That it was looked at is written into the audit trail first."""
+
+    async def work() -> bytes:
+        async with operator(config, token) as found:
+            return await found.raw(delivery_id)
+
+    output.write(asyncio.run(work()))
 
 
-def _record_facts(record: StoredRecord) -> dict[str, Any]:
-    return {
-        "seq": record.seq,
-        "topic": record.record.topic,
-        "key": record.record.key.decode(),
-        "created_at": record.created_at,
-        "published": record.is_published,
-        "event": orjson.loads(record.record.value),
-    }
-
-
-def _explained(
-    delivery: StoredDelivery, records: Sequence[StoredRecord], request: StoredRequest | None
-) -> Iterator[str]:
+def _told(found: Explained) -> Iterator[str]:
+    delivery, request = found.delivery, found.request
     yield f"delivery   {delivery.id}"
     yield f"received   {clock(delivery.received_at)} UTC, via {delivery.via}{_times(delivery.attempts)}"
     yield f"account    {delivery.provider}/{delivery.account}"
     yield f"proof      {delivery.proof}{_by_secret(delivery.secret)}"
+    yield f"           {found.proven.over}"
     yield f"body       {_body(delivery)}"
     if request is not None:
         yield f"request    {request.method} {request.path}{'?' + request.query if request.query else ''}"
     for item in delivery.items:
         yield from _item(item)
-    for record in records:
+    for record in found.records:
         yield from _record(record)
-    if not records:
+    if not found.records:
         yield "published  nothing, or it was let go of"
 
 
@@ -148,12 +136,12 @@ def _by_secret(secret: int | None) -> str:
     return f", by the account's secret number {secret + 1}" if secret is not None else ""
 
 
-def _body(delivery: StoredDelivery) -> str:
+def _body(delivery: DeliveryFacts) -> str:
     size = f"{delivery.size:,} bytes" if delivery.size is not None else "let go of"
     return f"{size}, sha256 {delivery.sha256}"
 
 
-def _item(item: StoredItem) -> Iterator[str]:
+def _item(item: ItemFacts) -> Iterator[str]:
     name = "item" if item.position is None else f"item {item.position}"
     what = f"{item.event_type or '-'} ({item.event_key or 'no event key'})"
     yield f"{name.ljust(9)}  {what}: {item.result}, {item.outcome}"
@@ -163,15 +151,19 @@ def _item(item: StoredItem) -> Iterator[str]:
         yield f"           speaks of {', '.join(item.payments)}"
 
 
-def _record(record: StoredRecord) -> Iterator[str]:
-    event = orjson.loads(record.record.value)
-    where = f"{record.record.topic}, key {record.record.key.decode()}, seq {record.seq}"
-    state = "on Kafka" if record.is_published else "not known to be on Kafka yet"
+def _record(record: RecordFacts) -> Iterator[str]:
+    event = orjson.loads(record.event)
+    state = "on Kafka" if record.published else "not known to be on Kafka yet"
     yield f"published  {event['type']} {event['id']}"
-    yield f"           {where}: {state}"
+    yield f"           {record.topic}, key {record.key}, seq {record.seq}: {state}"
     block = event["data"].get(event["data"].get("entity") or "")
     if block:
-        yield f"           {block['provider_status']!r} is {block['status'] or 'no status of its own'}{_moved(event)}"
+        yield f"           {block['provider_status']!r} is {_status(block, record)}{_moved(event)}"
+
+
+def _status(block: dict[str, Any], record: RecordFacts) -> str:
+    tables = " and ".join(record.mapped.tables) if record.mapped else ""
+    return f"{block['status'] or 'no status of its own'}{f', by the table of {tables}' if tables else ''}"
 
 
 def _moved(event: dict[str, Any]) -> str:
@@ -179,13 +171,3 @@ def _moved(event: dict[str, Any]) -> str:
     if life is None or life["transition"] is None:
         return ""
     return f", {life['transition']} after {life['previous_status'] or 'nothing'} (sequence {life['sequence']})"
-
-
-def _curl(request: StoredRequest) -> str:
-    url = request.url or f"http://localhost:8080{request.path}"
-    words = ["curl", "-X", request.method, url + (f"?{request.query}" if request.query else "")]
-    for name, value in request.headers:
-        if name.lower() not in (b"host", b"content-length"):
-            words += ["-H", f"{name.decode('latin-1')}: {value.decode('latin-1')}"]
-    words += ["--data-binary", request.body.decode("utf-8", "backslashreplace")]
-    return " ".join(shlex.quote(word) for word in words)

@@ -23,7 +23,7 @@ from paymux import __version__
 from paymux.cli.lines import Lines
 from paymux.cli.view import View, expected
 from paymux.errors import BrokerUnavailable
-from paymux.providers import BY_NAME
+from paymux.providers import BY_NAME, installed
 from paymux.publish.kafka import consume
 from paymux.relay import Phase
 from paymux.sandbox import samples
@@ -32,7 +32,7 @@ from paymux.sandbox.apis import Sandbox
 from paymux.sandbox.brokers import EmbeddedBroker, RealBroker
 from paymux.sandbox.fresh import Fresh
 from paymux.sandbox.sender import Sender, new_message
-from paymux.sandbox.stories import STORIES
+from paymux.sandbox.stories import STORIES, every_sample
 from paymux.sandbox.telling import Teller
 from paymux.settings import load
 from paymux.telemetry import SILENT, configure
@@ -90,18 +90,23 @@ def dev(
     pace: float,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Run it all on this machine: a broker, a journal, an account for each of five providers, their APIs, and signed
+    """Run it all on this machine: a broker, a journal, an account for each provider, their APIs, and signed
     traffic that tells whole payment stories. The events are shown as a consumer reads them back from Kafka.
 
     Everything is temporary. Ctrl-C ends it.
     """
     wanted = expected(STORIES) if once and not quiet else None
-    stories = iter(()) if quiet else iter(STORIES) if once else cycle(STORIES)
+    stories = iter(()) if quiet else iter(STORIES) if once else cycle((*STORIES, *_others_stories()))
     view = View(lines=None if as_json else Lines(colour=sys.stdout.isatty(), clock="%H:%M:%S"), limit=count)
     plan = Plan(stories=stories, wanted=wanted, pace=pace, listen=(port, admin_port), real=real)
     uvloop.run(_run(view, plan))
     view.say(f"\n{view.summary()}")
     sys.exit(int(wanted is not None and count is None and view.seen != wanted))
+
+
+def _others_stories() -> Iterator[Story]:
+    """Of the providers of other packages, as far as they have a demo account."""
+    return (every_sample(account.provider) for account in demo_accounts() if account.provider not in BY_NAME)
 
 
 async def _run(view: View, plan: Plan) -> None:
@@ -176,13 +181,15 @@ def _settings(home: Path, accounts: Iterable[DemoAccount], sandbox: Sandbox, ser
 
 
 def _senders(base: str, accounts: Iterable[DemoAccount]) -> dict[str, Sender]:
+    known = installed()
     return {
         account.provider: Sender(
             base=base,
-            provider=BY_NAME[account.provider],
+            provider=known[account.provider],
             account=NAME,
             secret=account.secret,
             options=account.options,
+            public_url=account.public_url,
         )
         for account in accounts
     }

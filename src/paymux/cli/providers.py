@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
-from paymux.cli import offline
-from paymux.cli.offline import provider_named
+from paymux.cli import offline, skeleton
+from paymux.cli.offline import Unusable, provider_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from paymux.provider import Provider
+    from paymux.provider import Provider, Redelivery
 
 
-@click.command()
+class _ByName(click.Group):
+    """What is no command of its own is a provider to show."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in {*self.commands, *self.get_help_option_names(ctx)}:
+            args = [show.name or "", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_ByName, invoke_without_command=True, subcommand_metavar="[NAME] [--json] | new NAME [--path DIR]")
+def providers() -> None:
+    """Coverage and vocabulary: of all providers, or of NAME in full. `new` begins a provider of your own."""
+
+
+@providers.command(hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.argument("name", required=False)
-def providers(name: str | None, as_json: bool) -> None:  # noqa: FBT001  # a flag of the command line
+def show(name: str | None, as_json: bool) -> None:  # noqa: FBT001  # a flag of the command line
     """Coverage and vocabulary: of all providers, or of NAME in full."""
     chosen = [provider_named(name)] if name else [provider_named(one) for one in sorted(offline.providers())]
     if as_json:
@@ -29,6 +44,24 @@ def providers(name: str | None, as_json: bool) -> None:  # noqa: FBT001  # a fla
         click.echo("\n".join(_page(describe(chosen[0]))))
     else:
         click.echo("\n".join(_overview([describe(provider) for provider in chosen])))
+
+
+@providers.command()
+@click.option("--path", type=click.Path(path_type=Path), metavar="DIR", help="Where to; paymux-NAME, if absent.")
+@click.argument("name")
+def new(name: str, path: Path | None) -> None:
+    """Write a package that brings a provider called NAME: a provider that does not exist, tested, to be made yours."""
+    if not skeleton.NAME.fullmatch(name):
+        raise Unusable("a provider's name is of small letters, digits and single hyphens: it stands in URLs")
+    if name in offline.providers():
+        raise Unusable(f"there is a provider {name} already")
+    target = path or Path(f"paymux-{name}")
+    try:
+        written = skeleton.write(name, target)
+    except FileExistsError as error:
+        raise Unusable(str(error)) from None
+    click.echo("\n".join(map(str, written)))
+    click.echo(f"\nNow, in {target}:\n  pip install -e '.[test]'\n  pytest\nand then each line that says FILL IN.")
 
 
 def describe(provider: Provider) -> dict[str, Any]:
@@ -53,6 +86,9 @@ def describe(provider: Provider) -> dict[str, Any]:
             for option in provider.options
         },
         "ack": provider.ack.status,
+        "refusal": provider.refusal,
+        "handshake": _handshake(provider),
+        "redelivery": _redelivery(provider.redelivery),
         "api": None
         if api is None
         else {
@@ -61,6 +97,48 @@ def describe(provider: Provider) -> dict[str, Any]:
             "list": sorted(api.payments.filters) if api.payments else None,
         },
     }
+
+
+def _handshake(provider: Provider) -> str | None:
+    """What the function that answers says of itself, in its first line."""
+    if provider.handshake is None:
+        return None
+    return (provider.handshake.__doc__ or "a GET of the provider's is answered").partition("\n")[0]
+
+
+def _redelivery(told: Redelivery) -> dict[str, Any]:
+    """`timeout` and `window` in seconds; None is not known."""
+    window = None if told.window is None else int(told.window.total_seconds())
+    return {"timeout": told.timeout, "attempts": told.attempts, "window": window, "note": told.note}
+
+
+def answers(one: Mapping[str, Any]) -> dict[str, str]:
+    """How deliveries are answered, and what the provider does without a good answer; for people."""
+    again = one["redelivery"]
+    waits = "not known" if again["timeout"] is None else f"{again['timeout']:g} s"
+    return {
+        "acknowledged with": str(one["ack"]),
+        "refused with": str(one["refusal"]),
+        "handshake": one["handshake"] or "none",
+        "waits for an answer": waits,
+        "comes again": "; ".join(_again(again)) or "not known",
+    }
+
+
+def _again(told: Mapping[str, Any]) -> Iterator[str]:
+    if told["attempts"] is not None:
+        yield f"{told['attempts']} times in all"
+    if told["window"] is not None:
+        yield f"for {_span(told['window'])}"
+    if told["note"]:
+        yield told["note"]
+
+
+def _span(seconds: int) -> str:
+    """In the largest unit that is exact, up from two days."""
+    units = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
+    size, name = next(((size, name) for size, name in units if seconds >= 2 * size and not seconds % size), (1, "s"))
+    return f"{seconds // size} {name}"
 
 
 def _overview(told: list[dict[str, Any]]) -> Iterator[str]:
@@ -76,6 +154,7 @@ def _page(one: Mapping[str, Any]) -> Iterator[str]:
     yield f"{one['name']}  {one['docs']}"
     yield f"  mapping {one['mapping']}, proof {one['proof']['kind']} ({one['proof']['scheme']})"
     yield from _api(one["api"])
+    yield from (f"  {what}: {told}" for what, told in answers(one).items())
     yield from _words("translated", one["translated"])
     yield from _words("ignored by decision", one["ignored"])
     for title, table in one["statuses"].items():

@@ -17,7 +17,8 @@ DIRECTORY = click.Path(file_okay=False, path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="All of them as one object: name -> document.")
 @click.argument("name", required=False)
 def schemas(target: Path | None, checked: Path | None, as_json: bool, name: str | None) -> None:  # noqa: FBT001  # a flag of the command line
-    """Print, write or compare the JSON Schemas of the records and the AsyncAPI document of the topics.
+    """Print, write or compare the JSON Schemas of the records, the AsyncAPI document of the topics and the OpenAPI
+    document of the private API.
 
     Without an option: the names, or the document called NAME.
     """

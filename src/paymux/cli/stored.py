@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
-import orjson
 
 from paymux.cli.offline import Unusable, received_at
 from paymux.errors import SettingsError
-from paymux.statement import worst
+from paymux.explain import dump
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from paymux.journal.history import History, StoredDelivery, StoredItem
+    from paymux.explain.deliveries import DeliveryFacts, Knowledge
+    from paymux.journal.history import History
+
+__all__ = ["as_json", "ask", "clock", "config", "dump", "journal", "journal_file", "knowledge", "line", "time"]
 
 T = TypeVar("T")
 
@@ -79,37 +80,37 @@ def journal_file(config: Path | None) -> Path:
     return file
 
 
-def dump(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z)
+def knowledge(config: Path | None, file: Path | None) -> Knowledge:
+    """What explains a delivery beside the journal. With a journal's file alone each account has its provider's usual
+    scheme.
+    """
+    from paymux.explain.deliveries import Knowledge
+    from paymux.providers import installed
+    from paymux.settings import load
+    from paymux.settings.accounts import scheme_of
+
+    providers = installed()
+    usual = {name: provider.scheme({}) for name, provider in providers.items()}
+    if file is not None:
+        return Knowledge(providers=providers, scheme=lambda provider, _: usual.get(provider))
+    accounts = [each for each in load(config).accounts if each.provider in providers]
+    own = {(each.provider, each.name): scheme_of(each, providers[each.provider]) for each in accounts}
+    return Knowledge(providers=providers, scheme=lambda *name: own.get(name, usual.get(name[0])))
 
 
-def delivery_facts(delivery: StoredDelivery) -> dict[str, Any]:
-    return {key: value for key, value in asdict(delivery).items() if key != "row"} | {"outcome": outcome(delivery)}
-
-
-def outcome(delivery: StoredDelivery) -> str:
-    return worst(item.outcome for item in delivery.items)
-
-
-def line(delivery: StoredDelivery) -> str:
+def line(delivery: DeliveryFacts) -> str:
     """One delivery in one line."""
     first = delivery.items[0] if delivery.items else None
     more = f" (+{len(delivery.items) - 1})" if len(delivery.items) > 1 else ""
-    word = outcome(delivery)
     columns = (
         clock(delivery.received_at),
-        click.style(word.ljust(11), fg=_COLOURS[word]),
+        click.style(delivery.outcome.ljust(11), fg=_COLOURS[delivery.outcome]),
         f"{delivery.provider}/{delivery.account}".ljust(20),
         ((first.event_type if first else None) or "-").ljust(30) + more,
         (first.event_key if first else None) or "-",
         delivery.id,
     )
     return "  ".join(columns)
-
-
-def why(item: StoredItem) -> str:
-    """The reason in words, empty where there is none."""
-    return " ".join(word for word in (item.reason, item.path, item.detail) if word)
 
 
 def clock(at: datetime | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -12,6 +11,7 @@ import click
 import orjson
 
 from paymux.cli.offline import Unusable, check_options, is_text, known, pairs, provider_named, received_at
+from paymux.cli.payloads import payloads
 from paymux.delivery import Asked, Delivery, ObjectRef
 from paymux.provider import Account
 from paymux.statement import OUTCOMES, Item, Lookup, Quarantined, worst
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from paymux.cli.payloads import Payload
     from paymux.delivery import Verified
     from paymux.provider import Provider
 
@@ -39,6 +40,9 @@ def translate(
 ) -> None:
     """Print what each FILE (- for standard input) becomes, one JSON line each; exit 1 if any is quarantined.
 
+    A FILE may be a folder (all files in it that are not hidden), an archive (.zip, .tar, .tar.gz, .tgz), or hold one
+    payload a line (.jsonl, .ndjson); archives are read in place, and only so far.
+
     A line is {"file", "outcome", "events", "lookups", "reason", "path"}: `outcome` is events, lookup, ignored or
     quarantined, `events` are the canonical CloudEvents. Of a batch `items` has one such object for each item.
     Of a file that cannot be read it is {"file", "error"}, and the exit code is 2 at the end.
@@ -51,9 +55,9 @@ def translate(
     owner = Account(provider=found, name=account, options=dict(pairs(options, "=")))
     check_options(found, owner.options)
     worst = 0
-    for file in files:
-        code, told = _line(owner, file, kind, time)
-        click.echo(orjson.dumps({"file": click.format_filename(file), **told}))
+    for payload in payloads(files):
+        code, told = _line(owner, payload, kind, time)
+        click.echo(orjson.dumps({"file": payload.name, **told}))
         worst = max(worst, code)
     sys.exit(worst)
 
@@ -64,20 +68,12 @@ def _kinds(provider: Provider) -> list[str]:
     return [*provider.api.objects, *(["list"] if provider.api.payments else [])]
 
 
-def _line(owner: Account, file: str, kind: str | None, at: datetime) -> tuple[int, dict[str, Any]]:
-    """The exit code that the file calls for, and what is told of it."""
-    try:
-        body = _read(file)
-    except OSError as error:
-        return UNREADABLE, {"error": os.strerror(error.errno or 0)}
-    told = _told(owner, body, kind, at)
+def _line(owner: Account, payload: Payload, kind: str | None, at: datetime) -> tuple[int, dict[str, Any]]:
+    """The exit code that the payload calls for, and what is told of it."""
+    if payload.error is not None:
+        return UNREADABLE, {"error": payload.error}
+    told = _told(owner, payload.body, kind, at)
     return int(told["outcome"] == "quarantined"), told
-
-
-def _read(file: str) -> bytes:
-    with click.open_file(file, "rb") as opened:
-        body: bytes = opened.read()
-    return body
 
 
 def _told(account: Account, body: bytes, kind: str | None, at: datetime) -> dict[str, Any]:

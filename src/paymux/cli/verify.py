@@ -11,7 +11,7 @@ import orjson
 
 from paymux.cli.offline import Unusable, pairs, read
 from paymux.delivery import Proof
-from paymux.errors import Rejected
+from paymux.errors import NeedsCertificate, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,16 +75,21 @@ def verify(
 
 
 def judge(request: Request) -> dict[str, Any]:
-    """The result line. A secret that is no key for the scheme (empty, not base64) matches nothing."""
+    """The result line. A secret that is no key for the scheme (empty, not base64) matches nothing.
+
+    Raises Unusable: a certificate is needed that was not given, and nothing is fetched here.
+    """
     if request.scheme.proof is Proof.HINT:
         return {"verified": False, "reason": "proves_nothing"}
     keys = _keys(request.scheme, request.secrets)
-    if not keys:
+    if not keys and (request.secrets or not _needs_no_secret(request.scheme)):
         return {"verified": False, "reason": "secret_unusable"}
     try:
         matched = request.scheme.verify(request.delivery, tuple(keys.values()))
     except Rejected as error:
         return {"verified": False, "reason": error.reason}
+    except NeedsCertificate as needed:
+        raise Unusable(f"{needed.detail}: give it and its authorities as the options cert_pem and ca_pem") from None
     return {"verified": True, "secret": None if matched is None else tuple(keys)[matched]}
 
 
@@ -109,6 +114,12 @@ def _all(requests: IO[bytes]) -> int:
 
 def _print(result: Mapping[str, Any]) -> None:
     click.echo(orjson.dumps(result))
+
+
+def _needs_no_secret(scheme: Scheme) -> bool:
+    from paymux.signatures.certificate_rsa import CertificateRsa
+
+    return isinstance(scheme, CertificateRsa) and bool(scheme.webhook_id)
 
 
 def _keys(scheme: Scheme, secrets: Iterable[str]) -> dict[int, bytes]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from uuid_utils import uuid7
 
 from paymux.delivery import Delivery, Proof
-from paymux.errors import JournalUnavailable, LookupsFull, Rejected
-from paymux.http import bodies
+from paymux.errors import CertificateUnavailable, JournalUnavailable, LookupsFull, NeedsCertificate, Rejected
+from paymux.http import bodies, handshakes
 from paymux.http.addresses import is_in, sender
 from paymux.http.answers import (
     BAD_REQUEST,
@@ -36,7 +36,7 @@ from paymux.http.answers import (
 from paymux.http.limits import Addresses, Room
 from paymux.http.reports import Taken
 from paymux.http.routes import PREFIX, Route
-from paymux.journal import Entry
+from paymux.journal import Entry, Result
 from paymux.signatures import verify
 from paymux.statement import Lookup, Quarantined
 from paymux.translate import only_asks, translate
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from paymux.http.addresses import Network
     from paymux.http.reports import Reports
     from paymux.journal import Journal
+    from paymux.signatures.certificates import Certificate
     from paymux.statement import Item
 
 FULL_SECONDS: Final = 30.0  # some lookups of the account are answered by then
@@ -69,6 +70,10 @@ _UNREAD: Final[Mapping[Answer, str]] = {
     TIMED_OUT: "body_timeout",
     TOO_LARGE: "too_large",
 }
+
+
+async def _no_certificate(needed: NeedsCertificate) -> Certificate:
+    raise CertificateUnavailable(needed.detail)
 
 
 class _Refused(Exception):
@@ -103,7 +108,8 @@ class Webhooks:
     """The handler of every request to the public listener.
 
     `routes` may be replaced at any moment: a request that is under way keeps the one it found. `is_ready` answers
-    /readyz, `asked` is called when a delivery left something to look up.
+    /readyz, `asked` is called when a delivery left something to look up. `certificate` gets one that a signature needs;
+    it raises Rejected or CertificateUnavailable.
     """
 
     def __init__(
@@ -114,6 +120,7 @@ class Webhooks:
         limits: Limits,
         reports: Reports,
         is_ready: Callable[[], Awaitable[bool]],
+        certificate: Callable[[NeedsCertificate], Awaitable[Certificate]] = _no_certificate,
         asked: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -127,6 +134,7 @@ class Webhooks:
         self._room = Room(MOST_UNFINISHED)
         self._reports = reports
         self._is_ready = is_ready
+        self._certificate = certificate
         self._asked = asked
         self._now = now
 
@@ -159,7 +167,7 @@ class Webhooks:
         if route is None:
             return await self._elsewhere(request, path)
         if request.method != "POST":
-            return METHOD_NOT_ALLOWED
+            return self._asked_otherwise(request, route, query, token)
         address = self._address(request)
         try:
             delivery = await self._read(request, route, query, token, address)
@@ -205,7 +213,7 @@ class Webhooks:
         )
 
     async def _take(self, route: Route, delivery: Delivery, address: str) -> Answer:
-        verified = _proven(route, delivery)
+        verified = await self._proven(route, delivery)
         _spend(route, verified, address)
         items = translate(route.account, verified)
         if verified.proof is Proof.HINT and not only_asks(items):
@@ -218,9 +226,23 @@ class Webhooks:
         except JournalUnavailable as error:
             self._reports.unavailable(route.provider, error.detail)
             return UNAVAILABLE
+        if any(receipt.result is Result.REFUSED for receipt in receipts):
+            raise _Refused("signature_reused", route.refusal, delivery.body)
         seconds = time.perf_counter() - began
         self._tell(Taken(verified=verified, items=items, receipts=receipts, address=address, seconds=seconds))
         return route.ack
+
+    async def _proven(self, route: Route, delivery: Delivery) -> Verified:
+        checks = route.account.checks
+        try:
+            try:
+                return verify(delivery, checks)
+            except NeedsCertificate as needed:
+                return verify(delivery, checks, {needed.url: await self._certificate(needed)})
+        except Rejected as error:
+            raise _Refused(error.reason, route.refusal, delivery.body) from None
+        except (CertificateUnavailable, NeedsCertificate) as error:  # nothing is known of it, good or bad
+            raise _Refused(error.reason, UNAVAILABLE, delivery.body) from None
 
     def _tell(self, taken: Taken) -> None:
         """It is durable: nothing that goes wrong from now on changes the answer."""
@@ -232,6 +254,15 @@ class Webhooks:
             self._asked()
 
     # --- everything else
+
+    def _asked_otherwise(self, request: BaseRequest, route: Route, query: str, token: str | None) -> Answer:
+        """A provider's handshake, which anyone may try: it counts against the address as what is refused does."""
+        if request.method != "GET" or route.account.provider.handshake is None:
+            return METHOD_NOT_ALLOWED
+        address = self._address(request)
+        if wait := self._strangers.take(address, time.monotonic()):
+            return too_many(wait)
+        return handshakes.answer(route, query, token, address) or METHOD_NOT_ALLOWED
 
     def _strange(self, provider: str, account: str, address: str, refused: _Refused) -> Answer:
         """Count it against its address. Past that address's limit it is a number only, and told to come later; what
@@ -278,13 +309,6 @@ class Webhooks:
 
 
 _HEALTH: Final = {"/healthz": Webhooks.healthz, "/readyz": Webhooks.readyz}
-
-
-def _proven(route: Route, delivery: Delivery) -> Verified:
-    try:
-        return verify(delivery, route.account.checks)
-    except Rejected as error:
-        raise _Refused(error.reason, route.refusal, delivery.body) from None
 
 
 def _asks_nothing(route: Route, items: Sequence[Item], body: bytes) -> _Refused:

@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Final
 
 from paymux.errors import SettingsError
 from paymux.provider import Provider
+from paymux.providers.adyen import ADYEN
+from paymux.providers.braintree import BRAINTREE
+from paymux.providers.checkout import CHECKOUT
 from paymux.providers.flexportal import FLEXPORTAL
 from paymux.providers.flexprice import FLEXPRICE
 from paymux.providers.flowglad import FLOWGLAD
 from paymux.providers.flowlix import FLOWLIX
+from paymux.providers.gocardless import GOCARDLESS
+from paymux.providers.klarna import KLARNA
+from paymux.providers.mollie import MOLLIE
+from paymux.providers.paypal import PAYPAL
+from paymux.providers.paystack import PAYSTACK
+from paymux.providers.razorpay import RAZORPAY
+from paymux.providers.square import SQUARE
 from paymux.providers.stripe import STRIPE
 
 if TYPE_CHECKING:
@@ -20,7 +30,23 @@ if TYPE_CHECKING:
 
 GROUP: Final = "paymux.providers"
 
-ALL: Final = (FLEXPORTAL, FLEXPRICE, FLOWGLAD, FLOWLIX, STRIPE)
+ALL: Final = (
+    ADYEN,
+    BRAINTREE,
+    CHECKOUT,
+    FLEXPORTAL,
+    FLEXPRICE,
+    FLOWGLAD,
+    FLOWLIX,
+    GOCARDLESS,
+    KLARNA,
+    MOLLIE,
+    PAYPAL,
+    PAYSTACK,
+    RAZORPAY,
+    SQUARE,
+    STRIPE,
+)
 BY_NAME: Final[Mapping[str, Provider]] = MappingProxyType({provider.name: provider for provider in ALL})
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from paymux.canonical import Breakdown, Entity, Failure, FailureCategory, LineItem, Method, Payment, PaymentStatus
@@ -30,6 +31,7 @@ from paymux.statement import Head, Lookup, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from paymux.delivery import Asked, Verified
     from paymux.money import Money
@@ -76,6 +78,9 @@ PAYMENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 # Where the payment's id may stand in `data`: the API's own key before one that might name something else.
 _PLACES: Final = (("paymentId",), ("payment", "paymentId"), ("payment", "id"), ("id",))
+
+# Payments are made long before they are due.
+_UPCOMING: Final = frozenset({"pending"})
 
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 
@@ -223,6 +228,15 @@ def _next_page(page: Wild) -> Mapping[str, str] | None:
     return {"startAfter": page.text("nextCursor")} if page.flag("hasMore") else None
 
 
+def _within(since: datetime, until: datetime) -> list[dict[str, str]]:
+    """There is no filter for when a payment was made or changed, only for when it is due. What will be due later may be
+    paid or cancelled already.
+    """
+    due = {"dueDateFrom": since.date().isoformat()}
+    tomorrow = (until + timedelta(days=1)).date().isoformat()
+    return [{"status": word, **due} | ({"dueDateTo": tomorrow} if word in _UPCOMING else {}) for word in STATUSES]
+
+
 def _headers(api_key: str, options: Mapping[str, str]) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {api_key}", "Tenant-ID": options["tenant_id"]}
 
@@ -306,6 +320,7 @@ FLEXPORTAL = Provider(
                 {"status", "customerId", "rentalId", "billingGroupId", "dueDateFrom", "dueDateTo", "startAfter"}
             ),
             following=_next_page,
+            within=_within,
         ),
     ),
     options=(

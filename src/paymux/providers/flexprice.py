@@ -33,10 +33,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from paymux.canonical import Entity, Failure, FailureCategory, Method, Payment, PaymentStatus, Refund, RefundStatus
 from paymux.delivery import Proof
 from paymux.money import from_major
-from paymux.provider import RANKS, Api, Endpoint, Listing, Option, Provider, Transitions
+from paymux.provider import RANKS, Api, Endpoint, Listing, Option, Provider, Redelivery, Transitions
 from paymux.signatures.static_secret import StaticHeader
-from paymux.signatures.svix import Svix
+from paymux.signatures.svix import Svix, message_id
 from paymux.statement import Fact, Head, Statement
+from paymux.times import to_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,7 +142,7 @@ IGNORED: Final = frozenset(_OTHERS.split())
 
 def head(verified: Verified, body: Wild) -> Head:
     return Head(
-        event_key=_state_key(body) if _is_native(verified) else _message_id(verified),
+        event_key=_state_key(body) if _is_native(verified) else message_id(verified),
         event_type=body.text("event_type"),
     )
 
@@ -262,12 +263,6 @@ def _is_native(verified: Verified) -> bool:
     return verified.proof is Proof.STATIC
 
 
-def _message_id(verified: Verified) -> str:
-    """The signed message id; a file without headers has its digest."""
-    ids = verified.delivery.header(b"svix-id") or verified.delivery.header(b"webhook-id")
-    return ids[0].decode("latin-1") if ids else hashlib.sha256(verified.delivery.body).hexdigest()
-
-
 def _state_key(body: Wild) -> str:
     """The same for each retry of one event, though its body is made anew; another once the object moved on."""
     words = [body.text("event_type"), *_identity(body)]
@@ -304,6 +299,11 @@ def _following(page: Wild) -> dict[str, str] | None:
     return {"offset": str(offset)}
 
 
+def _within(since: datetime, until: datetime) -> list[dict[str, str]]:
+    """Oldest first: what is made meanwhile moves no page."""
+    return [{"start_time": to_rfc3339(since), "end_time": to_rfc3339(until), "order": "asc"}]
+
+
 REGIONS: Final = {
     "us": "https://us.api.flexprice.io/v1",
     "india": "https://api.cloud.flexprice.io/v1",
@@ -337,6 +337,10 @@ FLEXPRICE: Final = Provider(
     ignored=IGNORED,
     statuses={"payment": STATUSES, "refund": REFUND_STATUSES},
     transitions=TRANSITIONS,
+    redelivery=Redelivery(
+        timeout=5,
+        note="ever later, and an endpoint that fails for days is disabled; `native` up to 5 times, every 15 minutes",
+    ),
     options=(
         Option(
             name="delivery",
@@ -356,6 +360,8 @@ FLEXPRICE: Final = Provider(
             "payment": Endpoint(path="/payments/{id}", id_pattern=PAYMENT_ID, state=payment_state),
             "refund": Endpoint(path="/refunds/{id}", id_pattern=REFUND_ID, state=refund_state),
         },
-        payments=Listing(path="/payments", items="items", filters=frozenset(_FILTERS.split()), following=_following),
+        payments=Listing(
+            path="/payments", items="items", filters=frozenset(_FILTERS.split()), following=_following, within=_within
+        ),
     ),
 )

@@ -14,15 +14,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
 from paymux.canonical import Breakdown, Failure, FailureCategory, Method, Payment, PaymentStatus
 from paymux.delivery import ObjectRef
 from paymux.money import from_minor
-from paymux.provider import Api, Endpoint, Listing, Provider
-from paymux.signatures.svix import Svix
+from paymux.provider import Api, Endpoint, Listing, Provider, Redelivery
+from paymux.signatures.svix import Svix, message_id
 from paymux.statement import Head, Lookup, Statement, refunded
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ PAYMENT_ID: Final = re.compile(r"(?:pym|pay)_[A-Za-z0-9_-]{1,64}")
 def head(verified: Verified, body: Wild) -> Head:
     """The body names the kind of its object and nothing else, so that word stands for the event's type."""
     return Head(
-        event_key=_event_key(verified),
+        event_key=message_id(verified),
         event_type=body.maybe_text("eventType") or body.text("object"),
         occurred_at=body.maybe_rfc3339("timestamp"),
         livemode=body.maybe_flag("livemode"),
@@ -162,12 +161,6 @@ def _maybe_money(payment: Wild, key: str) -> Money | None:
     return _money(payment, key) if key in payment else None
 
 
-def _event_key(verified: Verified) -> str:
-    """The signed message id; a file without headers has its digest."""
-    ids = verified.delivery.header(b"svix-id") or verified.delivery.header(b"webhook-id")
-    return ids[0].decode("latin-1") if ids else hashlib.sha256(verified.delivery.body).hexdigest()
-
-
 def _next_page(page: Wild) -> Mapping[str, str] | None:
     return {"cursor": page.text("nextCursor")} if page.flag("hasMore") else None
 
@@ -204,12 +197,15 @@ FLOWGLAD = Provider(
         }
     ),
     statuses={"payment": STATUSES},
+    redelivery=Redelivery(timeout=10, note='"for several hours", ever later'),
     api=Api(
         url="https://app.flowglad.com/api/v1",
         headers=_headers,
         objects={
             "payment": Endpoint(path="/payments/{id}", unwrap=("payment",), id_pattern=PAYMENT_ID, state=payment_state),
         },
-        payments=Listing(path="/payments", items="data", filters=frozenset({"cursor"}), following=_next_page),
+        payments=Listing(
+            path="/payments", items="data", filters=frozenset({"cursor"}), following=_next_page, order="oldest"
+        ),
     ),
 )

@@ -197,6 +197,10 @@ def _following(page: Wild) -> dict[str, str] | None:
     return {"starting_after": payments[-1].id("id")} if page.flag("has_more") and payments else None
 
 
+def _within(since: datetime, until: datetime) -> list[dict[str, str]]:
+    return [{"created[gte]": str(int(since.timestamp())), "created[lt]": str(int(until.timestamp()) + 1)}]
+
+
 FLOWLIX: Final = Provider(
     name="flowlix",
     docs="https://docs.flowlix.dev/guides/webhooks",
@@ -235,6 +239,7 @@ FLOWLIX: Final = Provider(
             items="data",
             filters=frozenset({"limit", "starting_after", "ending_before", "status", "created[gte]", "created[lt]"}),
             following=_following,
+            within=_within,
         ),
     ),
 )

@@ -22,6 +22,7 @@ https://docs.stripe.com/api/events/types
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -43,7 +44,7 @@ from paymux.canonical import (
     Settlement,
 )
 from paymux.delivery import ObjectRef
-from paymux.provider import Api, Endpoint, Listing, Option, Provider, Transitions
+from paymux.provider import Api, Endpoint, Listing, Option, Provider, Redelivery, Transitions
 from paymux.signatures.timestamped_hmac import TimestampedHmac
 from paymux.statement import Fact, Head, Lookup, Statement, refunded
 
@@ -630,6 +631,10 @@ def _next_page(answer: Wild) -> dict[str, str] | None:
     return {"starting_after": payments[-1].id("id")} if payments and answer.flag("has_more") else None
 
 
+def _within(since: datetime, until: datetime) -> list[dict[str, str]]:
+    return [{"created[gte]": str(int(since.timestamp())), "created[lt]": str(int(until.timestamp()) + 1)}]
+
+
 def _endpoint(
     path: str, state: Callable[[Wild, Asked], tuple[Statement, ...]], prefix: str, *expanded: str
 ) -> Endpoint:
@@ -663,6 +668,7 @@ API: Final = Api(
         items="data",
         filters=frozenset({"created[gt]", "created[gte]", "created[lt]", "created[lte]", "customer", "starting_after"}),
         following=_next_page,
+        within=_within,
         object="payment_intent",
         query=_expand("data.latest_charge"),
     ),
@@ -841,6 +847,7 @@ STRIPE: Final = Provider(
     },
     ignored=ELSEWHERE | {f"v1.{name}" for name in ELSEWHERE} | THIN_ELSEWHERE,
     transitions=TRANSITIONS,
+    redelivery=Redelivery(window=timedelta(days=3), note="ever later; in a sandbox 3 times within a few hours"),
     api=API,
     options=(
         Option(name="connected_account", help="acct_...: whose objects lookups and reconcile ask for (Stripe-Account)"),

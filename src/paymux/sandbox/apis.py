@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from paymux.sandbox.shapes import SHAPES
+from paymux.sandbox.shapes import SHAPES, access_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -28,6 +28,10 @@ KEYS: Final[Mapping[str, str]] = {
     "flexprice": "sk_sandbox_0123456789abcdef",
     "flowglad": "sk_test_sandbox_0123456789abcdef",
     "flowlix": "api_test_sk_sandbox0123456789abcdef",
+    "gocardless": "sandbox_0123456789abcdefghijklmnopqrstuv",
+    "klarna": "PK00000_0123456789ab:sandbox0123456789abcdef",
+    "mollie": "test_sandbox0123456789abcdefghijkl",
+    "paypal": "sandbox_client_id_0123456789:sandbox_client_secret_0123456789",
     "stripe": "sk_test_sandbox0123456789abcdef",
 }
 
@@ -66,14 +70,16 @@ class Sandbox:
         """Keep an object, or the answer to a GET that holds one, and return its id. Numbers keep their digits."""
         shape = SHAPES[provider]
         found = _read(shape, thing)
-        ref: str = found[shape.id_key]
+        ref: str = found[shape.id_key_of(found)]
         self.objects[provider][shape.kind(found)][ref] = found
         return ref
 
     def named(self, provider: str, thing: bytes | Json) -> str:
         """The id that `put` would return."""
-        found: str = _read(SHAPES[provider], thing)[SHAPES[provider].id_key]
-        return found
+        shape = SHAPES[provider]
+        found = _read(shape, thing)
+        ref: str = found[shape.id_key_of(found)]
+        return ref
 
     def pretend(self, provider: str, thing: bytes | Json) -> None:
         """Answer for any id of that kind that nobody put, too, with a copy of this object that bears it."""
@@ -111,6 +117,7 @@ class Sandbox:
     def application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/{provider}/{path:.*}", self._answer)
+        app.router.add_post("/{provider}/{path:.*}", self._token)
         return app
 
     @asynccontextmanager
@@ -139,6 +146,14 @@ class Sandbox:
             return _failed(shape, self.failures[provider].popleft())
         return _response(self._found(provider, shape, request, path))
 
+    async def _token(self, request: web.Request) -> web.Response:
+        provider, path = request.match_info["provider"], "/" + request.match_info["path"]
+        shape = SHAPES.get(provider)
+        self.requests.append(Seen(provider=provider, path=path, query={}))
+        if shape is None or path != shape.token:
+            return web.Response(status=405, text="only GET", headers={"Allow": "GET"})
+        return _response(access_token(request.headers, self.keys[provider]))
+
     def _found(self, provider: str, shape: Shape, request: web.Request, path: str) -> Answer:
         refusal = shape.refuses(request.headers, self.keys[provider], TENANT)
         if refusal is not None:
@@ -153,7 +168,7 @@ class Sandbox:
     def _one(self, provider: str, shape: Shape, kind: str, ref: str) -> Answer:
         found = self.objects[provider][kind].get(ref)
         if found is None and (model := self.pretended[provider].get(kind)):
-            found = {**model, shape.id_key: ref}
+            found = {**model, shape.id_key_of(model): ref}
         if found is None:
             return shape.error(404, f"No such {kind}: {ref[:64]}")
         if shape.other_mode(found, self.keys[provider]):
@@ -163,7 +178,7 @@ class Sandbox:
 
 def _read(shape: Shape, thing: bytes | Json) -> Json:
     found: Json = json.loads(thing, parse_float=orjson.Fragment) if isinstance(thing, bytes) else thing
-    inner: Json | None = found.get(shape.wrapped) if shape.wrapped else None
+    inner: Json | None = next((found[key] for key in shape.wrapped if key in found), None)
     return found if inner is None else inner
 
 

@@ -18,14 +18,43 @@ if TYPE_CHECKING:
 _PREFIXED: Final = re.compile(
     rb"(?<![A-Za-z0-9_])((?:evt|pi|ch|py|re|pyr|dp|du|po|pay|ref|refund|pym|attempt)_)(?=[A-Za-z]*[0-9])[A-Za-z0-9]{6,64}"
 )
-# Providers whose ids have other forms.
-IDS: Final[Mapping[str, re.Pattern[bytes]]] = {}
+# Providers whose ids have other forms; those without a sign of their own are known by the key before them.
+IDS: Final[Mapping[str, re.Pattern[bytes]]] = {
+    "adyen": re.compile(rb"(?<![A-Za-z0-9])()(?=[A-Z]*[0-9])[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    "braintree": re.compile(
+        rb"(?<=>)()(?=[a-z]*[0-9])(?:[a-z0-9]{8}|[a-z0-9]{16}|[A-Z0-9]{17})"
+        rb"(?=</(?:id|item|payment-id|refunded-transaction-id|retried-transaction-id)>)"
+    ),
+    "checkout": re.compile(rb"(?<![A-Za-z0-9_])((?:evt|pay|act|dsp)_)[a-z0-9]{12,40}"),
+    "gocardless": re.compile(rb"(?<![A-Za-z0-9_])(EV|PM|RF|PO|WB)[A-Z0-9]{10,20}(?![A-Za-z0-9_])"),
+    "klarna": re.compile(rb'(?:(?<="order_id": ")|(?<="order_id":"))()[0-9a-f-]{36}'),
+    "mollie": re.compile(rb"(?<![A-Za-z0-9_])((?:tr|re|chb|cpt|event|payout)_)(?=[A-Za-z]*[0-9])[A-Za-z0-9]{8,64}"),
+    "paypal": re.compile(
+        rb"(?<![A-Za-z0-9])((?:WH-|PP-R-[A-Z]{3}-)?)(?=[A-Z]*[0-9])(?:[A-Z0-9]{17}|[0-9]{8})(?![A-Za-z0-9])"
+    ),
+    "paystack": re.compile(
+        rb'(?:(?<="reference": ")|(?<="transaction_reference": ")|(?<="transfer_code": "))((?:TRF_|pre_)?)[a-z0-9]{10,}'
+    ),
+    "razorpay": re.compile(rb"(?<![A-Za-z0-9_])((?:pay|rfnd|disp|setl|pout|order)_)[A-Za-z0-9]{14}"),
+    "square": re.compile(
+        rb'(?:(?<="id": ")|(?<="event_id": ")|(?<="payment_id": ")|(?<="dispute_id": "))((?:po_)?)[A-Za-z0-9_-]{12,}'
+    ),
+}
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SECONDS: Final = range(1_500_000_000, 2_200_000_000)
 _MILLISECONDS: Final = range(_SECONDS.start * 1000, _SECONDS.stop * 1000)
 # Where a body says when it is from, the first that is there.
-_OWN_TIMES: Final = ("timestamp", "updatedAt", "updated_at", "created", "created_at")
+_OWN_TIMES: Final = (
+    "timestamp",
+    "updatedAt",
+    "updated_at",
+    "created",
+    "created_at",
+    "create_time",
+    "created_on",
+    "createdAt",
+)
 # No letter that a ULID does not have, and no first digit that it must not have.
 _ALPHABETS: Final = ("01234567", "ABCDEFGHJKMNPQRSTVWXYZ", "abcdefghjkmnpqrstvwxyz")
 
@@ -87,14 +116,15 @@ def _another(character: str) -> str:
 
 
 def _own_time(value: dict[str, Any]) -> datetime | None:
-    """When the envelope says that it is from, or the answer's object; else the newest time called ..._at."""
+    """When the envelope says that it is from, or the answer's object; else the newest ..._at or eventDate."""
     inner = [child for child in value.values() if isinstance(child, dict)]
     for holder in (value, *inner):
         for key in _OWN_TIMES:
             if own := _read(holder.get(key)):
                 return own
     return max(
-        (at for key, said in _leaves(value) if key.endswith("_at") and (at := _read(said)) is not None), default=None
+        (at for key, said in _leaves(value) if key.endswith(("_at", "eventDate")) and (at := _read(said)) is not None),
+        default=None,
     )
 
 

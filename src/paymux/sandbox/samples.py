@@ -1,15 +1,27 @@
-"""Whole payloads of our own, one file each: the examples of the tests, of `paymux send` and of `paymux dev`.
+"""Whole payloads, one file each: the examples of the tests, of `paymux send` and of `paymux dev`.
 
 `samples/<provider>/webhooks/<event type>[--<variant>].json` (or .form, .xml) is the body of a webhook,
 `samples/<provider>/api/<object>[--<variant>].json` what the provider's API answers to a GET, `list` what it answers
-when asked for payments.
+when asked for payments. Ours are beside this file, those of a provider of another package beside its module.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from importlib.resources import files
-from typing import Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from paymux.providers import BY_NAME, GROUP, installed
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+    from importlib.resources.abc import Traversable
+
+    Shelf = Literal["webhooks", "api"]
 
 LIST: Final = "list"
 _KINDS: Final = (".json", ".form", ".xml")
@@ -37,12 +49,12 @@ class Sample:
 
 def webhooks(provider: str) -> tuple[Sample, ...]:
     """In order of name, the plain ones first; none for a provider that came without samples."""
-    return _read(provider, "webhooks")
+    return _shelf(provider, "webhooks")
 
 
 def answers(provider: str) -> tuple[Sample, ...]:
     """What the provider's API answers, in the same order."""
-    return _read(provider, "api")
+    return _shelf(provider, "api")
 
 
 def webhook(provider: str, event_type: str, variant: str = "") -> Sample:
@@ -55,10 +67,19 @@ def webhook(provider: str, event_type: str, variant: str = "") -> Sample:
     raise LookupError(f"{provider} has no sample of {event_type!r}; there are: {known}")
 
 
-def _read(provider: str, shelf: Literal["webhooks", "api"]) -> tuple[Sample, ...]:
-    room = _ROOM / provider / shelf
-    if not room.is_dir():
+def _shelf(provider: str, shelf: Shelf) -> tuple[Sample, ...]:
+    try:
+        return _read(provider, shelf)
+    except LookupError:
         return ()
+
+
+@cache
+def _read(provider: str, shelf: Shelf) -> tuple[Sample, ...]:
+    """Raises LookupError where there is no such provider, or nothing on its shelf: that may change."""
+    room = _room(provider) / shelf
+    if not room.is_dir():
+        raise LookupError(provider)
     found = [_sample(provider, file.name, file.read_bytes()) for file in room.iterdir() if file.name.endswith(_KINDS)]
     return tuple(sorted(found, key=lambda sample: (sample.name, sample.variant)))
 
@@ -66,3 +87,16 @@ def _read(provider: str, shelf: Literal["webhooks", "api"]) -> tuple[Sample, ...
 def _sample(provider: str, file: str, body: bytes) -> Sample:
     name, _, variant = file.rpartition(".")[0].partition("--")
     return Sample(provider=provider, name=name, variant=variant, body=body)
+
+
+def _room(provider: str) -> Traversable:
+    if provider in BY_NAME:
+        return _ROOM / provider
+    brought = installed()[provider]
+    return next(_beside(point) for point in entry_points(group=GROUP) if point.load() is brought) / provider
+
+
+def _beside(point: EntryPoint) -> Traversable:
+    """The `samples` of the package that the module stands in, or beside a module that stands alone."""
+    package = getattr(sys.modules[point.module].__spec__, "parent", "")
+    return (files(package) if package else Path(str(sys.modules[point.module].__file__)).parent) / "samples"

@@ -1,11 +1,14 @@
 """How each provider's API looks from outside: paths, authentication, pages and errors, as documented.
 
 FlexPortal https://docs.flexportal.io/api-reference/overview, Flexprice https://docs.flexprice.io/api-reference,
-Flowglad https://docs.flowglad.com, Flowlix https://docs.flowlix.dev/payments-api, Stripe https://docs.stripe.com/api
+Flowglad https://docs.flowglad.com, Flowlix https://docs.flowlix.dev/payments-api, Stripe https://docs.stripe.com/api,
+GoCardless https://developer.gocardless.com/api-reference, Klarna https://docs.klarna.com/api/ordermanagement,
+Mollie https://docs.mollie.com/reference, PayPal https://developer.paypal.com/api/rest/requests/
 """
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,8 +38,9 @@ def _json(value: Json, status: int = 200, headers: Mapping[str, str] | None = No
 class Shape:
     """`objects` leads from the kind of object to its path; `prefix` is what the `api_url` has beside the host.
 
-    `wrapped` is the key under which the answer to a GET holds the object. `refuses` says (status, why) where the
-    headers do not prove the key.
+    `id_keys` are those of kinds whose id has another name than `id_key`. `token` is the path at which an access token
+    is bought with the key. `wrapped` are the keys under which the answer to a GET may hold the object. `refuses` says
+    (status, why) where the headers do not prove the key.
     """
 
     objects: Mapping[str, str]
@@ -46,10 +50,27 @@ class Shape:
     kind: Callable[[Json], str] = lambda _: "payment"
     prefix: str = ""
     id_key: str = "id"
-    wrapped: str | None = None
+    id_keys: Mapping[str, str] = field(default_factory=dict)
+    token: str | None = None
+    wrapped: tuple[str, ...] = ()
     wrap: Callable[[Json], Answer] = _json
     other_mode: Callable[[Json, str], bool] = lambda _found, _key: False
     no_route: Answer = Answer(status=404, body=b"404 page not found", content_type="text/plain")
+
+    def id_key_of(self, found: Json) -> str:
+        return self.id_keys.get(self.kind(found), self.id_key)
+
+
+ACCESS_TOKEN: Final = "A21AAsandbox0123456789abcdefghijklmnop"  # noqa: S105  # of the sandbox
+
+
+def access_token(headers: Mapping[str, str], key: str) -> Answer:
+    """What a client's id and secret buy. https://www.rfc-editor.org/rfc/rfc6749#section-4.4"""
+    if headers.get("Authorization") != f"Basic {base64.b64encode(key.encode()).decode()}":
+        return _json({"error": "invalid_client", "error_description": "Client Authentication failed"}, 401)
+    return _json(
+        {"access_token": ACCESS_TOKEN, "token_type": "Bearer", "expires_in": 32400, "app_id": "APP-80W284485P"}
+    )
 
 
 def _bearer(headers: Mapping[str, str], key: str, _tenant: str) -> tuple[int, str] | None:
@@ -252,6 +273,105 @@ def _newest_first(found: Sequence[Json], query: Mapping[str, str], created: str)
     return rest[:limit], len(rest) > limit
 
 
+# --- GoCardless
+
+_GOCARDLESS_TYPES: Final[Mapping[int, str]] = {422: "validation_failed", 500: "gocardless", 503: "gocardless"}
+_GOCARDLESS_KINDS: Final[Mapping[str, str]] = {"PM": "payment", "RF": "refund", "PO": "payout"}
+
+
+def _gocardless_refuses(headers: Mapping[str, str], key: str, tenant: str) -> tuple[int, str] | None:
+    refusal = _bearer(headers, key, tenant)
+    if refusal is None and "GoCardless-Version" not in headers:
+        return 400, "Version header not found"
+    return refusal
+
+
+def _gocardless_error(status: int, message: str) -> Answer:
+    error = {
+        "message": message,
+        "documentation_url": "https://developer.gocardless.com/api-reference/#overview-errors",
+        "type": _GOCARDLESS_TYPES.get(status, "invalid_api_usage"),
+        "code": status,
+        "request_id": _REQUEST_ID,
+        "errors": [{"message": message}],
+    }
+    return _json({"error": error}, status)
+
+
+def _gocardless_kind(found: Json) -> str:
+    return _GOCARDLESS_KINDS[found["id"][:2]]
+
+
+def _gocardless_page(found: Sequence[Json], query: Mapping[str, str]) -> Json:
+    """Newest first; the cursor is the last id of the page."""
+    limit = _limit(query, 50, 500)
+    since, until = query.get("created_at[gte]", ""), query.get("created_at[lt]", "9999")
+    kept = [one for one in _matching(found, query, {"status": "status"}) if since <= one["created_at"] < until]
+    rest = _after(sorted(kept, key=lambda one: one["created_at"], reverse=True), "id", query.get("after"))
+    after = rest[limit - 1]["id"] if len(rest) > limit else None
+    cursors = {"before": query.get("after"), "after": after}
+    return {"payments": rest[:limit], "meta": {"cursors": cursors, "limit": limit}}
+
+
+# --- Klarna
+
+_KLARNA_CODES: Final[Mapping[int, str]] = {
+    401: "UNAUTHORIZED",
+    403: "NOT_ALLOWED",
+    404: "NO_SUCH_ORDER",
+    429: "TOO_MANY_REQUESTS",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
+
+
+def _klarna_refuses(headers: Mapping[str, str], key: str, _tenant: str) -> tuple[int, str] | None:
+    basic = f"Basic {base64.b64encode(key.encode()).decode()}"
+    return None if headers.get("Authorization") == basic else (401, "Invalid credentials")
+
+
+def _klarna_error(status: int, message: str) -> Answer:
+    code = _KLARNA_CODES.get(status, "INTERNAL_SERVER_ERROR")
+    return _json({"error_code": code, "error_messages": [message], "correlation_id": _REQUEST_ID}, status)
+
+
+# --- Mollie
+
+_MOLLIE_TITLES: Final[Mapping[int, str]] = {
+    400: "Bad Request",
+    401: "Unauthorized Request",
+    403: "Forbidden",
+    404: "Not Found",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
+_MOLLIE_JSON: Final = "application/hal+json"
+_MOLLIE_LIST: Final = "https://api.mollie.com/v2/payments"
+
+
+def _mollie_error(status: int, message: str) -> Answer:
+    error = {
+        "status": status,
+        "title": _MOLLIE_TITLES.get(status, "Internal Server Error"),
+        "detail": message,
+        "_links": {"documentation": {"href": "https://docs.mollie.com/errors", "type": "text/html"}},
+    }
+    return Answer(status=status, body=orjson.dumps(error), content_type=_MOLLIE_JSON)
+
+
+def _mollie_page(found: Sequence[Json], query: Mapping[str, str]) -> Json:
+    """Newest first unless asked otherwise; `from` is the first id of the page itself."""
+    limit = _limit(query, 50, 250)
+    ordered = sorted(found, key=lambda one: one["createdAt"], reverse=query.get("sort") != "asc")
+    start = query.get("from")
+    ids = [one["id"] for one in ordered]
+    if start is not None and start not in ids:
+        raise _Invalid(f"no payment exists with token {start}")
+    rest = ordered if start is None else ordered[ids.index(start) :]
+    following = {"href": f"{_MOLLIE_LIST}?from={rest[limit]['id']}&limit={limit}"} if len(rest) > limit else None
+    links = {"self": {"href": f"{_MOLLIE_LIST}?limit={limit}"}, "previous": None, "next": following}
+    return {"count": len(rest[:limit]), "_embedded": {"payments": rest[:limit]}, "_links": links}
+
+
 # --- Stripe
 
 
@@ -266,11 +386,49 @@ def _stripe_page(found: Sequence[Json], query: Mapping[str, str]) -> Json:
     return {"object": "list", "data": page, "has_more": more, "url": "/v1"}
 
 
+# --- PayPal
+
+_PAYPAL_OBJECTS: Final[Mapping[str, str]] = {
+    "capture": "/v2/payments/captures",
+    "capture_v1": "/v1/payments/capture",
+    "sale": "/v1/payments/sale",
+    "authorization": "/v2/payments/authorizations",
+    "authorization_v1": "/v1/payments/authorization",
+    "order": "/v2/checkout/orders",
+    "refund": "/v2/payments/refunds",
+    "refund_v1": "/v1/payments/refund",
+    "dispute": "/v1/customer/disputes",
+    "payout_item": "/v1/payments/payouts-item",
+    "payout_batch": "/v1/payments/payouts",
+}
+_PAYPAL_NAMES: Final[Mapping[int, str]] = {
+    401: "AUTHENTICATION_FAILURE",
+    404: "RESOURCE_NOT_FOUND",
+    429: "RATE_LIMIT_REACHED",
+}
+
+
+def _paypal_refuses(headers: Mapping[str, str], _key: str, _tenant: str) -> tuple[int, str] | None:
+    return None if headers.get("Authorization") == f"Bearer {ACCESS_TOKEN}" else (401, "Authentication failed")
+
+
+def _paypal_error(status: int, message: str) -> Answer:
+    name = _PAYPAL_NAMES.get(status, "INTERNAL_SERVER_ERROR")
+    return _json({"name": name, "message": message, "debug_id": _REQUEST_ID, "details": []}, status)
+
+
+def _paypal_kind(found: Json) -> str:
+    """By the object's own link; a batch's header has none."""
+    own = next((link["href"] for link in found.get("links", ()) if link["rel"] == "self"), "")
+    place = own.partition("paypal.com")[2].rpartition("/")[0]
+    return next((kind for kind, path in _PAYPAL_OBJECTS.items() if path == place), "payout_batch")
+
+
 SHAPES: Final[Mapping[str, Shape]] = {
     "flexportal": Shape(
         objects={"payment": "/v1/payments"},
         id_key="paymentId",
-        wrapped="payment",
+        wrapped=("payment",),
         wrap=lambda found: _json({"success": True, "payment": found}),
         refuses=_flexportal_refuses,
         error=_flexportal_error,
@@ -287,7 +445,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
     "flowglad": Shape(
         prefix="/api/v1",
         objects={"payment": "/api/v1/payments"},
-        wrapped="payment",
+        wrapped=("payment",),
         wrap=lambda found: _json({"payment": found}),
         refuses=_flowglad_refuses,
         error=_flowglad_error,
@@ -301,6 +459,43 @@ SHAPES: Final[Mapping[str, Shape]] = {
         error=_flowlix_error,
         page=_checked(_flowlix_page, _flowlix_error),
         other_mode=_flowlix_other_mode,
+    ),
+    "gocardless": Shape(
+        objects={"payment": "/payments", "refund": "/refunds", "payout": "/payouts"},
+        kind=_gocardless_kind,
+        wrapped=("payments", "refunds", "payouts"),
+        wrap=lambda found: _json({f"{_gocardless_kind(found)}s": found}),
+        refuses=_gocardless_refuses,
+        error=_gocardless_error,
+        page=_checked(_gocardless_page, _gocardless_error),
+    ),
+    "klarna": Shape(
+        objects={"order": "/ordermanagement/v1/orders"},
+        kind=lambda _: "order",
+        id_key="order_id",
+        refuses=_klarna_refuses,
+        error=_klarna_error,
+        page=lambda _found, _query: _klarna_error(404, "There is no list of orders"),
+    ),
+    "mollie": Shape(
+        prefix="/v2",
+        objects={"payment": "/v2/payments", "event": "/v2/events"},
+        kind=lambda found: found["resource"],
+        refuses=_bearer,
+        error=_mollie_error,
+        page=_checked(_mollie_page, _mollie_error),
+        wrap=lambda found: Answer(body=orjson.dumps(found), content_type=_MOLLIE_JSON),
+    ),
+    "paypal": Shape(
+        objects=_PAYPAL_OBJECTS,
+        kind=_paypal_kind,
+        id_keys={"dispute": "dispute_id", "payout_item": "payout_item_id", "payout_batch": "payout_batch_id"},
+        token="/v1/oauth2/token",  # noqa: S106  # a path
+        wrapped=("batch_header",),
+        wrap=lambda found: _json({"batch_header": found} if _paypal_kind(found) == "payout_batch" else found),
+        refuses=_paypal_refuses,
+        error=_paypal_error,
+        page=lambda _found, _query: _paypal_error(404, "There is no list of these"),
     ),
     "stripe": Shape(
         objects={

@@ -9,23 +9,36 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
+import zlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+from uuid import NAMESPACE_URL, uuid5
 
+from paymux.signatures.adyen_hmac import AdyenHmac
+from paymux.signatures.basic_auth import BasicAuth
+from paymux.signatures.certificate_rsa import CertificateRsa
 from paymux.signatures.hint import Hint
+from paymux.signatures.mollie_hmac import HEADER as MOLLIE_HEADER
+from paymux.signatures.mollie_hmac import MollieHmac
 from paymux.signatures.path_token import PathToken
 from paymux.signatures.raw_hmac import RawHmac
+from paymux.signatures.signed_form import SignedForm
 from paymux.signatures.static_secret import StaticHeader
 from paymux.signatures.svix import Svix
 from paymux.signatures.timestamped_hmac import TimestampedHmac
+from paymux.signatures.url_hmac import UrlHmac
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from paymux.signatures import Scheme
 
 Headers = dict[str, str]
+
+_KEY_BEGINS: Final = "-----BEGIN PRIVATE KEY-----"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +90,67 @@ def _raw_hmac(scheme: RawHmac, task: _Task) -> Headers:
     return {_name(scheme.header): scheme.prefix + text}
 
 
+def _url_hmac(scheme: UrlHmac, task: _Task) -> Headers:
+    digest = hmac.new(task.secret.encode(), task.url.encode() + task.body, hashlib.sha256).digest()
+    return {_name(scheme.header): base64.b64encode(digest).decode()}
+
+
+def _basic_auth(_scheme: BasicAuth, task: _Task) -> Headers:
+    return {"Authorization": f"Basic {base64.b64encode(task.secret.encode()).decode()}"}
+
+
+def _adyen(scheme: AdyenHmac, task: _Task) -> Signed:
+    """In each item of a standard notification; in a header for what else there is."""
+    body = json.loads(task.body)
+    if not body.get("notificationItems"):
+        return Signed(body=task.body, headers={_name(scheme.header): _hex_keyed(task.secret, task.body)})
+    for wrapper in body["notificationItems"]:
+        item = wrapper["NotificationRequestItem"]
+        fields = [item.get(name) for name in ("pspReference", "originalReference", "merchantAccountCode")]
+        fields += [item.get("merchantReference"), item["amount"]["value"], item["amount"]["currency"]]
+        fields += [item["eventCode"], item["success"]]
+        content = ":".join("" if field is None else str(field) for field in fields)
+        item.setdefault("additionalData", {})["hmacSignature"] = _hex_keyed(task.secret, content.encode())
+    return Signed(body=json.dumps(body, ensure_ascii=False).encode(), headers={})
+
+
+def _hex_keyed(secret: str, content: bytes) -> str:
+    return base64.b64encode(hmac.new(bytes.fromhex(secret), content, hashlib.sha256).digest()).decode()
+
+
+def _signed_form(scheme: SignedForm, task: _Task) -> Signed:
+    payload = base64.encodebytes(task.body)
+    key = hashlib.sha1(task.secret.encode(), usedforsecurity=False).digest()
+    digest = hmac.new(key, payload, hashlib.sha1).hexdigest()
+    pairs = "&".join(f"{public_key}|{digest}" for public_key in scheme.public_keys)
+    return Signed(body=urlencode({"bt_signature": pairs, "bt_payload": payload}).encode(), headers={})
+
+
+def _mollie(_scheme: MollieHmac, task: _Task) -> Headers:
+    digest = hmac.new(task.secret.encode(), task.body, hashlib.sha256).hexdigest()
+    return {_name(MOLLIE_HEADER): f"sha256={digest}"}
+
+
+def _certificate_rsa(scheme: CertificateRsa, task: _Task) -> Headers:
+    """By the private key that stands beside the certificate in `cert_pem`. Raises ValueError where none does."""
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key: Any = load_pem_private_key(f"{_KEY_BEGINS}{scheme.cert_pem.partition(_KEY_BEGINS)[2]}".encode(), None)
+    time = datetime.fromtimestamp(task.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    transmission = str(uuid5(NAMESPACE_URL, task.message))
+    content = f"{transmission}|{time}|{scheme.webhook_id}|{zlib.crc32(task.body)}"
+    told = {
+        "Transmission-Id": transmission,
+        "Transmission-Time": time,
+        "Transmission-Sig": base64.b64encode(key.sign(content.encode(), PKCS1v15(), SHA256())).decode(),
+        "Cert-Url": f"{scheme.sources[-1].origin}{scheme.sources[-1].path}CERT-sandbox",
+        "Auth-Algo": "SHA256withRSA",
+    }
+    return {_name(scheme.prefix) + name: value for name, value in told.items()}
+
+
 def _static(scheme: StaticHeader, task: _Task) -> Headers:
     return {_name(scheme.header): task.secret}
 
@@ -97,9 +171,16 @@ def _name(header: bytes) -> str:
 _IN_HEADERS: Final[Mapping[type, Callable[[Any, _Task], Headers]]] = {
     TimestampedHmac: _timestamped,
     Svix: _svix,
+    CertificateRsa: _certificate_rsa,
     RawHmac: _raw_hmac,
+    MollieHmac: _mollie,
+    UrlHmac: _url_hmac,
     StaticHeader: _static,
+    BasicAuth: _basic_auth,
     Hint: _nothing,
     PathToken: _nothing,
 }
-_IN_BODY: Final[Mapping[type, Callable[[Any, _Task], Signed]]] = {}
+_IN_BODY: Final[Mapping[type, Callable[[Any, _Task], Signed]]] = {
+    AdyenHmac: _adyen,
+    SignedForm: _signed_form,
+}

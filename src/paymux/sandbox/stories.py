@@ -85,6 +85,12 @@ def told(story: Story, now: datetime) -> Iterator[Webhook | Held]:
             yield _webhook(story, step, fresh, at)
 
 
+def every_sample(provider: str) -> Story:
+    """For a provider that has no story of its own; what it tells is not known here."""
+    steps = (Post(sample=sample.label, at=at) for at, sample in enumerate(samples.webhooks(provider)))
+    return Story(title=f"every sample of {provider}", provider=provider, steps=tuple(steps), tells=())
+
+
 def _webhook(story: Story, step: Post, fresh: Fresh, at: datetime) -> Webhook:
     body = renewed(fresh.body(_sample(samples.webhooks(story.provider), step.sample), at), step.says)
     # A message id is the digest of what it is the message of, so that the same step is the same message.
@@ -222,5 +228,198 @@ STORIES: Final[tuple[Story, ...]] = (
         provider="flowlix",
         steps=(Post(sample="payment.succeeded", at=0, says={"type": "payment.teleported"}),),
         tells=("quarantined unknown_event_type",),
+    ),
+    Story(
+        title="an order captured in two parts and refunded in part; the capture of the rest arrives before the first",
+        provider="checkout",
+        steps=(
+            Post(sample="payment_approved", at=0),
+            Post(sample="payment_captured", at=60),
+            Post(sample="payment_captured--partial", at=30),
+            Post(sample="payment_refund_pending", at=90),
+            Post(sample="payment_refunded", at=100),
+            Post(sample="dispute_evidence_required", at=200),
+            Post(sample="dispute_won", at=300),
+        ),
+        tells=(
+            "payment.authorized",
+            "payment.succeeded",
+            "payment.updated",
+            "refund.pending",
+            "payment.partially_refunded",
+            "refund.succeeded",
+            "dispute.needs_response",
+            "dispute.won",
+        ),
+    ),
+    Story(
+        title="a direct debit collected, paid out, and charged back by the customer's bank; each told by an id alone",
+        provider="gocardless",
+        steps=(
+            Put(sample="payment--submitted", at=0),
+            Post(sample="payments.submitted", at=1),
+            Put(sample="payment", at=20),
+            Post(sample="payments.confirmed", at=21),
+            Put(sample="payment--paid-out", at=40),
+            Post(sample="payments.paid_out", at=41),
+            Put(sample="payment--charged-back", at=60),
+            Post(sample="payments.charged_back", at=61),
+            Post(sample="payments.chargeback_settled", at=70),
+        ),
+        tells=(
+            "payment.processing",
+            "payment.succeeded",
+            "payment.settled",
+            "dispute.lost",
+            "dispute.funds_withdrawn",
+        ),
+    ),
+    Story(
+        title="an order under review, accepted; the webhook proves nothing, the API answers for it",
+        provider="klarna",
+        steps=(
+            Put(sample="order", at=0),
+            Post(sample="FRAUD_RISK_ACCEPTED", at=1),
+        ),
+        tells=("payment.authorized",),
+    ),
+    Story(
+        title="captured, refunded in part, and the refund comes back days later; then the cardholder disputes the rest",
+        provider="adyen",
+        steps=(
+            Post(sample="AUTHORISATION", at=0),
+            Post(sample="CAPTURE", at=60),
+            Post(sample="AUTHORISATION", at=0),
+            Post(sample="REFUND", at=100),
+            Post(sample="REFUND_FAILED", at=200),
+            Post(sample="CHARGEBACK", at=300),
+            Post(sample="CHARGEBACK_REVERSED", at=400),
+            Post(sample="SECOND_CHARGEBACK", at=500),
+        ),
+        tells=(
+            "payment.authorized",
+            "payment.succeeded",
+            "refund.succeeded",
+            "refund.failed",
+            "dispute.needs_response",
+            "dispute.funds_withdrawn",
+            "dispute.under_review",
+            "dispute.funds_reinstated",
+            "dispute.lost",
+            "dispute.funds_withdrawn",
+        ),
+    ),
+    Story(
+        title="a bank debit that settled, a refund of a part of it, and the customer's bank takes the money back",
+        provider="braintree",
+        steps=(
+            Post(sample="transaction_settled", at=0),
+            Post(sample="transaction_settled--refund", at=50),
+            Post(sample="transaction_settlement_declined", at=90),
+            Post(sample="transaction_settled", at=0),
+        ),
+        tells=("payment.succeeded", "refund.succeeded", "payment.failed"),
+    ),
+    Story(
+        title="an order authorized, captured and announced as paid; a part goes back to the customer a day later",
+        provider="razorpay",
+        steps=(
+            Post(sample="payment.captured", at=5),
+            Post(sample="payment.authorized", at=0),
+            Post(sample="order.paid", at=5),
+            Post(sample="payment.captured", at=5),
+            Post(sample="refund.created", at=100),
+            Post(sample="refund.processed", at=220),
+        ),
+        tells=(
+            "payment.succeeded",
+            "payment.updated",
+            "payment.updated",
+            "refund.pending",
+            "refund.succeeded",
+        ),
+    ),
+    Story(
+        title="a transaction, refunded in part, and a dispute that nobody answers",
+        provider="paystack",
+        steps=(
+            Post(sample="charge.success", at=0),
+            Post(sample="refund.pending", at=60),
+            Post(sample="refund.processed", at=90),
+            Post(sample="charge.dispute.create", at=100),
+            Post(sample="charge.dispute.remind", at=160),
+            Post(sample="charge.dispute.resolve--nobody-answered", at=200),
+        ),
+        tells=(
+            "payment.succeeded",
+            "refund.pending",
+            "refund.succeeded",
+            "dispute.needs_response",
+            "dispute.updated",
+            "dispute.accepted",
+        ),
+    ),
+    Story(
+        title="lunch, authorized and captured; a dish never came, and the bank asks for the rest",
+        provider="square",
+        steps=(
+            Post(sample="payment.updated", at=398),
+            Post(sample="payment.created", at=0),
+            Post(sample="refund.created", at=500),
+            Post(sample="payment.updated--partially-refunded", at=700),
+            Post(sample="refund.updated", at=700),
+            Post(sample="dispute.created", at=800),
+            Post(sample="dispute.state.updated", at=900),
+        ),
+        tells=(
+            "payment.succeeded",
+            "payment.updated",
+            "refund.pending",
+            "payment.partially_refunded",
+            "refund.succeeded",
+            "dispute.needs_response",
+            "dispute.won",
+        ),
+    ),
+    Story(
+        title="captured by an e-check that clears a minute later; part of it is refunded, the rest lost to a dispute",
+        provider="paypal",
+        steps=(
+            Post(sample="PAYMENT.CAPTURE.PENDING", at=140),
+            Post(sample="PAYMENT.CAPTURE.COMPLETED", at=200),
+            Post(sample="PAYMENT.CAPTURE.REFUNDED", at=300),
+            Post(sample="PAYMENT.CAPTURE.COMPLETED", at=200),
+            Post(sample="CUSTOMER.DISPUTE.CREATED", at=400),
+            Post(sample="CUSTOMER.DISPUTE.RESOLVED--lost", at=500),
+        ),
+        tells=(
+            "payment.pending",
+            "payment.succeeded",
+            "refund.succeeded",
+            "dispute.inquiry",
+            "dispute.lost",
+        ),
+    ),
+    Story(
+        title="paid, told by an id alone; then a refund, and a chargeback that the bank takes back",
+        provider="mollie",
+        steps=(
+            Put(sample="payment", at=0),
+            Post(sample="payment.paid--simple", at=1),
+            # As far apart as in the samples: a refund is ordered by its creation, which has to stay the same.
+            Post(sample="refund.pending", at=86_400),
+            Post(sample="refund.refunded", at=86_400 + 172_802),
+            Post(sample="chargeback.received", at=900_000),
+            Post(sample="chargeback.reversed", at=2_000_000),
+        ),
+        tells=(
+            "payment.succeeded",
+            "refund.pending",
+            "refund.succeeded",
+            "dispute.lost",
+            "dispute.funds_withdrawn",
+            "dispute.won",
+            "dispute.funds_reinstated",
+        ),
     ),
 )

@@ -12,7 +12,9 @@ from paymux.delivery import Proof
 from paymux.errors import SettingsError
 from paymux.provider import Account
 from paymux.settings.mistakes import suggestion
+from paymux.signatures.certificate_rsa import CertificateRsa
 from paymux.signatures.path_token import PathToken
+from paymux.signatures.url_hmac import UrlHmac
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 DEFAULT_BODY: Final = 1024 * 1024
 HINT_BODY: Final = 64 * 1024
 LONGEST_TOLERANCE: Final = 86_400
-_DIGITS: Final = len(str(LONGEST_TOLERANCE))
+_DIGITS: Final = 6
 TOLERANCE: Final = "tolerance"  # the option that every scheme with a time has
 STRENGTH: Final = {Proof.SIGNATURE: 0, Proof.STATIC: 1, Proof.HINT: 2}
 
@@ -155,6 +157,10 @@ def _mistakes(configured: AccountSettings, providers: Mapping[str, Provider], no
         yield ".options", str(error)
         return
     yield from _secret_mistakes(configured, scheme, now)
+    if scheme.proof is Proof.HINT and configured.api_key is None and not provider.thin:
+        yield ".api_key", "is missing: webhooks that nothing proves are confirmed by the provider's API"
+    if isinstance(scheme, UrlHmac) and configured.public_url is None:
+        yield ".public_url", f"is missing: {provider.name} signs the URL that it calls, as its dashboard shows it"
     yield from _path_token_mistakes(configured)
 
 
@@ -183,14 +189,21 @@ def _tolerance_mistakes(configured: AccountSettings, provider: Provider) -> Iter
     value = configured.options.get(TOLERANCE)
     if value is None:
         return
-    scheme = provider.scheme({name: text for name, text in configured.options.items() if name != TOLERANCE})
+    try:
+        scheme = provider.scheme({name: text for name, text in configured.options.items() if name != TOLERANCE})
+    except (SettingsError, ValueError):  # told of by itself
+        return
     if not is_dataclass(scheme) or TOLERANCE not in {field.name for field in fields(scheme)}:
         yield f".options.{TOLERANCE}", "the scheme of this account signs no time"
-    elif not (value.isascii() and value.isdigit() and len(value) <= _DIGITS and 1 <= int(value) <= LONGEST_TOLERANCE):
-        yield f".options.{TOLERANCE}", f"should be 1 to {LONGEST_TOLERANCE} seconds"
+        return
+    longest = max(LONGEST_TOLERANCE, getattr(scheme, TOLERANCE))
+    if not (value.isascii() and value.isdigit() and len(value) <= _DIGITS and 1 <= int(value) <= longest):
+        yield f".options.{TOLERANCE}", f"should be 1 to {longest} seconds"
 
 
 def _api_mistakes(configured: AccountSettings, provider: Provider) -> Iterator[Mistake]:
+    if configured.api_key is None and provider.confirm is not None and configured.options.get("confirm") == "api":
+        yield ".api_key", 'is missing: confirm = "api" asks the provider\'s API'
     if configured.api_key is None and provider.thin:
         yield ".api_key", f"is missing: {provider.name}'s webhooks only name objects, which its API is asked for"
     if provider.api is None and (configured.api_key or configured.api_url):
@@ -201,6 +214,10 @@ def _api_mistakes(configured: AccountSettings, provider: Provider) -> Iterator[M
 
 def _secret_mistakes(configured: AccountSettings, scheme: Scheme, now: datetime) -> Iterator[Mistake]:
     if scheme.proof is Proof.HINT and not configured.secrets:
+        return
+    if isinstance(scheme, CertificateRsa):
+        if configured.secrets:
+            yield ".secrets", "this provider signs with a certificate of its own: leave secrets out"
         return
     if not configured.secrets:
         yield ".secrets", "is missing: nothing would prove a delivery"

@@ -20,11 +20,11 @@ from pydantic import (
 )
 
 from paymux.settings.secret import SecretField
+from paymux.settings.tokens import DigestField, Role, RolesField
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LARGEST_BODY: Final = 64 * 1024 * 1024
-SHORTEST_TOKEN: Final = 16
 NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 # As a segment of a URL, so not "." or "..", which mean other places there.
 ACCOUNT_NAME: Final = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
@@ -128,22 +128,16 @@ class Server(_Section):
 
 
 class AdminToken(_Section):
-    """Who may use the private API."""
+    """Who may use the private API: `role` is one or several of them."""
 
-    token: SecretField
+    token: DigestField
     name: Name = "admin"
-    role: Literal["viewer", "operator"] = "operator"
+    role: RolesField = (Role.OPERATOR,)
 
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, value: Any) -> Any:
         return {"token": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _long_enough(self) -> AdminToken:
-        if len(self.token.get_secret_value()) < SHORTEST_TOKEN:
-            raise ValueError(f"{self.token.origin} holds less than {SHORTEST_TOKEN} characters")
-        return self
 
 
 class Admin(_Section):

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 from pydantic import PlainValidator, SecretStr, ValidationInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    Reader = Callable[[str, "Origin"], "Secret"]
 
 LARGEST_FILE: Final = 65536
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -56,30 +58,31 @@ class Origin:
         return self.file is not None and not self.file.stat().st_mode & _OTHERS
 
 
-def resolve(entry: Any, origin: Origin) -> Secret:
-    """`env:NAME`, `file:/path`, a literal, or `{value = one of these, not_after = a time}`.
+def resolve(entry: Any, origin: Origin, readers: Mapping[str, Reader] | None = None) -> Secret:
+    """`env:NAME`, `file:/path`, a literal, or `{value = one of these, not_after = a time}`. `readers`: by the word
+    before the colon, where there are other ones.
 
     Raises ValueError, which names the variable or file and never holds the secret.
     """
     if isinstance(entry, dict):
-        return _dated(entry, origin)
+        return _dated(entry, origin, readers)
     if not isinstance(entry, str):
         raise ValueError('should be "env:NAME", "file:/path" or a table with value and not_after')  # noqa: TRY004
     if not entry.strip():
         raise ValueError("is empty")
     kind, colon, name = entry.partition(":")
-    reader = _READERS.get(kind) if colon else None
+    reader = (readers or READERS).get(kind) if colon else None
     found = reader(name, origin) if reader else _literal(entry, origin)
     if not found.get_secret_value().strip():
         raise ValueError(f"{found.origin} is empty")
     return found
 
 
-def _dated(entry: Mapping[str, Any], origin: Origin) -> Secret:
+def _dated(entry: Mapping[str, Any], origin: Origin, readers: Mapping[str, Reader] | None) -> Secret:
     unknown = entry.keys() - {"value", "not_after"}
     if unknown or "value" not in entry:
         raise ValueError(f"a secret's table has value and not_after, not {', '.join(sorted(unknown)) or 'less'}")
-    found = resolve(entry["value"], origin)
+    found = resolve(entry["value"], origin, readers)
     return Secret(found.get_secret_value(), origin=found.origin, not_after=_moment(entry.get("not_after")))
 
 
@@ -129,7 +132,7 @@ def _literal(value: str, origin: Origin) -> Secret:
     return Secret(value, origin=f"a literal in {origin.file}")
 
 
-_READERS: Final = {"env": _from_environment, "file": _from_file}
+READERS: Final[Mapping[str, Reader]] = {"env": _from_environment, "file": _from_file}
 
 
 def _validated(entry: Any, info: ValidationInfo[Origin]) -> Secret:

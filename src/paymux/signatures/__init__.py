@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from paymux.delivery import Proof, Verified, Via
 from paymux.errors import Rejected
+from paymux.signatures.certificate_rsa import CertificateRsa
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from paymux.delivery import Delivery
+    from paymux.signatures.certificates import Certificate
 
 
 class Scheme(Protocol):
@@ -37,12 +39,25 @@ class Scheme(Protocol):
         ...
 
 
-def verify(delivery: Delivery, checks: Sequence[tuple[Scheme, Sequence[bytes]]]) -> Verified:
-    """Every check must pass; the first one names the proof. Raises Rejected."""
+def verify(
+    delivery: Delivery,
+    checks: Sequence[tuple[Scheme, Sequence[bytes]]],
+    certificates: Mapping[str, Certificate] | None = None,
+) -> Verified:
+    """Every check must pass; the first one names the proof. `certificates` are those at hand, by URL.
+
+    Raises Rejected; NeedsCertificate, to be asked again with that one.
+    """
     if not checks:  # Defensive: the settings refuse an account without a means of proof.
         raise Rejected("nothing could prove it")
-    matched = [scheme.verify(delivery, keys) for scheme, keys in checks]
-    return Verified(delivery, checks[0][0].proof, matched[0])
+    matched = [_with(certificates or {}, scheme).verify(delivery, keys) for scheme, keys in checks]
+    strongest = checks[0][0]
+    once = strongest.once(delivery) if isinstance(strongest, CertificateRsa) else None
+    return Verified(delivery, strongest.proof, matched[0], once)
+
+
+def _with(certificates: Mapping[str, Certificate], scheme: Scheme) -> Scheme:
+    return scheme.given(certificates) if certificates and isinstance(scheme, CertificateRsa) else scheme
 
 
 def confirmed(delivery: Delivery) -> Verified:
@@ -50,6 +65,11 @@ def confirmed(delivery: Delivery) -> Verified:
     if delivery.via not in (Via.LOOKUP, Via.RECONCILE):
         raise ValueError("only an answer of the provider's API confirms itself")
     return Verified(delivery, Proof.API)
+
+
+def remembered(delivery: Delivery, proof: Proof, secret: int | None) -> Verified:
+    """One that was proven when it came, read back from the journal."""
+    return Verified(delivery, proof, secret)
 
 
 def trusted(delivery: Delivery) -> Verified:

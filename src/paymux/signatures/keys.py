@@ -28,6 +28,18 @@ def decoded(secret: str, shortest: int) -> bytes:
     return key
 
 
+def from_hex(secret: str, shortest: int) -> bytes:
+    """What pairs of hex digits stand for, in either case. Raises ValueError: empty, too short, odd, not hex."""
+    _refuse_blank(secret)
+    try:
+        key = binascii.unhexlify(secret)
+    except ValueError:
+        raise ValueError("the secret is not pairs of hex digits") from None
+    if len(key) < shortest:
+        raise ValueError(f"the secret is shorter than {shortest} bytes once read as hex")
+    return key
+
+
 def unpadded_base64(text: str) -> bytes:
     """Standard alphabet, padding optional. Raises ValueError."""
     bare = text.rstrip("=")

@@ -7,6 +7,7 @@ https://www.standardwebhooks.com, https://docs.svix.com/receiving/verifying-payl
 from __future__ import annotations
 
 import binascii
+import hashlib
 import hmac
 import re
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from paymux.signatures.headers import check_age, single
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from paymux.delivery import Delivery
+    from paymux.delivery import Delivery, Verified
 
 MOST_ENTRIES: Final = 16
 MOST_ED25519: Final = 4  # of them: each takes as long as a hundred of the others
@@ -83,6 +84,12 @@ class Svix:
         if any(found != first for _, found in families[1:]):
             raise Rejected("two families of headers disagree", reason="signature_duplicated")
         return [single(values, prefix + name) for name, values in zip(_HEADERS, first, strict=True)]
+
+
+def message_id(verified: Verified) -> str:
+    """The sender's id of the message: signed, and the same on a retry. Of a file without headers, the body's digest."""
+    ids = verified.delivery.header(b"svix-id") or verified.delivery.header(b"webhook-id")
+    return ids[0].decode("latin-1") if ids else hashlib.sha256(verified.delivery.body).hexdigest()
 
 
 def _read(header: bytes) -> list[bytes]:

@@ -1,18 +1,11 @@
-"""Untrusted JSON, or a form, that knows its path; every leaf is tamed explicitly.
-
-orjson reads the body, once. What it would get wrong is caught before anything is read: repeated keys (it keeps
-the last), nesting too deep to write again, and numbers it turned into floats. A leaf that became a float is read
-again from the bytes as a Decimal, so that no float is ever used.
-"""
+"""One value of an untrusted body: where it stands, and the readers that tame it."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
@@ -21,13 +14,13 @@ from paymux.cards import LONGEST, SHORTEST, mask
 from paymux.errors import Untranslatable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
+    from enum import StrEnum
 
-DEEPEST: Final = 64
+_Status = TypeVar("_Status", bound="StrEnum")
+
 LONGEST_TEXT: Final = 5000
-LONGEST_NUMBER: Final = 1000
-MOST_FIELDS: Final = 100  # of a form
 
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _SHORT = 10 ** (SHORTEST - 1)  # no card number is smaller
@@ -35,122 +28,21 @@ _LONGEST_INTEGER = 2**63
 _ID = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-def parse_json(body: bytes) -> Wild:
-    """The body's top-level object.
-
-    Raises Untranslatable(shape): not JSON, not an object, nested too deep; (duplicate_key).
-    """
-    if not body.strip():
-        raise Untranslatable("the body is empty")
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Untranslatable(f"the body is not JSON: {str(error)[:120]}") from None
-    if body.count(b"{") + body.count(b"[") > DEEPEST and _depth(value) > DEEPEST:
-        raise Untranslatable(f"the body is nested deeper than {DEEPEST}")
-    _refuse_repeated_keys(body, value)
-    root = Wild(value, "", None, _Source(body))
-    if not isinstance(value, dict):
-        raise root.untamed("an object")
-    return root
-
-
-def parse_form(body: bytes) -> Wild:
-    """The fields of an `application/x-www-form-urlencoded` body, as an object of texts.
-
-    Raises Untranslatable(shape): no such form, not UTF-8, more than MOST_FIELDS; (duplicate_key).
-    """
-    if not body.strip():
-        raise Untranslatable("the body is empty")
-    try:
-        pairs = parse_qsl(
-            body.decode(), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MOST_FIELDS
-        )
-    except ValueError:  # UnicodeDecodeError is one
-        raise Untranslatable("the body is no form") from None
-    return Wild(_unique(pairs), "", None, _Source(body))
-
-
-def _depth(value: Any) -> int:
-    """How many objects and lists stand inside one another."""
-    level, depth = [value], 0
-    while level := [container for container in level if isinstance(container, dict | list)]:
-        depth += 1
-        level = [child for parent in level for child in (parent.values() if isinstance(parent, dict) else parent)]
-    return depth
-
-
-def _refuse_repeated_keys(body: bytes, value: Any) -> None:
-    """A key that orjson dropped took its quotes along: the value written anew has fewer. Counting is cheap.
-
-    A quote written as an escape would be written anew as a quote, so a body with one is read slowly.
-    """
-    if b"\\u0022" not in body and body.count(b'"') == orjson.dumps(value).count(b'"'):
-        return
-    _exact(body)
-
-
-def _exact(body: bytes) -> Any:
-    return json.loads(
-        body, object_pairs_hook=_unique, parse_float=_decimal, parse_int=_integer, parse_constant=_constant
-    )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    keys = [key for key, _ in pairs]
-    repeated = next(key for key in keys if keys.count(key) > 1)
-    raise Untranslatable(f"the key {mask(repeated)[:64]!r} stands twice in one object", reason="duplicate_key")
-
-
-def _integer(text: str) -> int:
-    if len(text) > LONGEST_NUMBER:
-        raise Untranslatable(f"a number has more than {LONGEST_NUMBER} digits")
-    return int(text)
-
-
-def _decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise Untranslatable("a number's exponent is out of range") from None
-
-
-def _constant(text: str) -> Any:
-    raise Untranslatable(f"{text} is not a JSON number")
-
-
-class _Source:
-    """The bytes that a value was read from, and their exact reading once a leaf needed it."""
-
-    __slots__ = ("_body", "_exact")
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._exact: Any = None
-
-    def exact(self) -> Any:
-        if self._exact is None:
-            self._exact = _exact(self._body)
-        return self._exact
-
-
 class Wild:
-    """One untrusted JSON value. The readers take a key of the object that it must be.
+    """One untrusted value of a body. The readers take a key of the object that it must be.
 
     `text("id")` must be there and be a string; `maybe_text("id")` may be absent or null. Each raises
     Untranslatable(shape) with the path of what it found instead.
     """
 
-    __slots__ = ("_key", "_parent", "_source", "value")
+    __slots__ = ("_exact", "_key", "_parent", "value")
 
-    def __init__(self, value: Any, key: str | int, parent: Wild | None, source: _Source) -> None:
+    def __init__(self, value: Any, key: str | int, parent: Wild | None, exact: Callable[[], Any]) -> None:
+        """`exact` gives the whole body's value again, without any float."""
         self.value = value
         self._key = key
         self._parent = parent
-        self._source = source
+        self._exact = exact
 
     def __contains__(self, key: str) -> bool:
         return self._object().get(key) is not None
@@ -166,10 +58,18 @@ class Wild:
         token = mask(str(self._key))[:64].replace("~", "~0").replace("/", "~1")
         return f"{self._parent.path}/{token}"
 
+    @property
+    def root(self) -> Wild:
+        """The whole body: what an item of a batch leaves to its envelope."""
+        here = self
+        while here._parent is not None:
+            here = here._parent
+        return here
+
     def at(self, key: str | int) -> Wild:
         """The value under a key whatever it is, None where there is none: for its path."""
         value = self.value.get(key) if isinstance(self.value, dict) else None
-        return Wild(value, key, self, self._source)
+        return Wild(value, key, self, self._exact)
 
     def untamed(self, wanted: str, *, reason: str = "shape") -> Untranslatable:
         """The error that says what was wanted here."""
@@ -201,15 +101,19 @@ class Wild:
 
     def children(self, key: str) -> list[Wild]:
         """The objects in a list; an absent or null list is empty."""
+        items = self.elements(key)
+        for item in items:
+            item._object()  # noqa: SLF001
+        return items
+
+    def elements(self, key: str) -> list[Wild]:
+        """The same, whatever stands in the list: for a batch, of which a bad item must not take the others along."""
         found = self.at(key)
         if self._object().get(key) is None:
             return []
         if type(found.value) is not list:
             raise found.untamed("a list")
-        items = [Wild(value, index, found, self._source) for index, value in enumerate(found.value)]
-        for item in items:
-            item._object()  # noqa: SLF001
-        return items
+        return [Wild(value, index, found, self._exact) for index, value in enumerate(found.value)]
 
     # --- leaves
 
@@ -237,6 +141,13 @@ class Wild:
     def free_text(self, key: str) -> str | None:
         """What a person may have typed: absent, null or a string, with card numbers masked."""
         return self.maybe_text(key)
+
+    def status(self, key: str, table: Mapping[str, _Status]) -> _Status:
+        """What the table says of a word. Raises Untranslatable(unknown_status) for one that it does not have."""
+        status = table.get(self.text(key))
+        if status is None:
+            raise self.at(key).unknown(key.replace("_", " "), reason="unknown_status")
+        return status
 
     def integer(self, key: str) -> int:
         value = self._object().get(key)
@@ -350,7 +261,7 @@ class Wild:
         while here is not None and here._parent is not None:  # noqa: SLF001
             keys.append(here._key)  # noqa: SLF001
             here = here._parent  # noqa: SLF001
-        value = self._source.exact()
+        value = self._exact()
         for step in reversed(keys):
             value = value[step]
         return value

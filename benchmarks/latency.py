@@ -140,6 +140,10 @@ async def measure(options: argparse.Namespace, home: Path, bootstrap: str) -> Re
         gateway.load(home) as load,
     ):
         bench = Bench(served=served, load=load, settings=settings, options=options)
+        for number in range(options.warm_up):
+            progress(f"warming up, round {number + 1} of {options.warm_up}")
+            await bench.plain()
+            await bench.webhooks()
         for number in range(options.rounds):
             progress(f"round {number + 1} of {options.rounds}")
             plain.append(await bench.plain())
@@ -182,8 +186,14 @@ def _acknowledged(results: list[dict[str, float]], events: int) -> dict[str, Cel
 
 def main() -> None:
     parser = arguments(__doc__, rounds=3, seconds=5.0)
+    parser.add_argument(
+        "--warm-up",
+        type=int,
+        default=4,
+        help="rounds that are not counted: a broker compiles its code as it runs (default %(default)s)",
+    )
     parser.add_argument("--rate", type=float, default=500.0, help="webhooks a second (default %(default)s)")
-    parser.add_argument("--relay", choices=("inline", "process"), default="inline", help="[relay] mode")
+    parser.add_argument("--relay", choices=("inline", "process"), default="process", help="[relay] mode")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="paymux-latency-") as home, RealBroker(progress=progress) as broker:
         report = uvloop.run(measure(options, Path(home), broker.bootstrap_servers))

@@ -8,6 +8,7 @@ publisher and the same transactions, over records that are in memory already.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import tempfile
 import time
@@ -20,15 +21,17 @@ import uvloop
 
 from benchmarks import traffic
 from benchmarks.report import Cell, Report, Spread, arguments, progress, show
-from benchmarks.translate import account, entry
+from benchmarks.translate import entry
 from paymux import signatures
 from paymux.delivery import Delivery
 from paymux.journal.sqlite import SqliteJournal
 from paymux.journal.sqlite.outbox import SqliteOutbox
+from paymux.provider import Account
 from paymux.providers.stripe import STRIPE
 from paymux.publish import Checkpoint
 from paymux.publish.kafka import KafkaPublisher, KafkaSettings
 from paymux.relay import Phase, Relay, Unobserved
+from paymux.relay_process import GARBAGE_THRESHOLDS
 from paymux.sandbox.brokers import RealBroker
 
 if TYPE_CHECKING:
@@ -85,13 +88,18 @@ class Drain:
 
 async def prefill(path: Path, count: int) -> None:
     """`count` payments, one event each."""
-    mine, journal = account(STRIPE, traffic.SECRET), await SqliteJournal.open(path)
+    mine, journal = _account(), await SqliteJournal.open(path)
     for first in range(0, count, STORED_AT_ONCE):
         events = traffic.events(first, min(STORED_AT_ONCE, count - first))
         deliveries = [_delivery(number, event) for number, event in enumerate(events, start=first)]
         verified = [signatures.verify(delivery, mine.checks) for delivery in deliveries]
         await asyncio.gather(*(journal.append(entry(mine, each)) for each in verified))
     await journal.close()
+
+
+def _account() -> Account:
+    scheme = STRIPE.signature
+    return Account(provider=STRIPE, name="bench", checks=((scheme, (scheme.key(traffic.SECRET),)),))
 
 
 def _delivery(number: int, event: traffic.Signed) -> Delivery:
@@ -158,6 +166,8 @@ async def measure(options: argparse.Namespace, path: Path, bootstrap: str) -> Re
     outbox = SqliteOutbox(path)
     stored, identity = await outbox.read(0, 0, options.events), outbox.identity
     await outbox.close()
+    progress("warming up")
+    await drain(path, bootstrap, max(options.batches))
     rows = []
     for batch in options.batches:
         pairs = []
@@ -184,6 +194,8 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000, help="stored before (default %(default)s)")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="rows a transaction")
     options = parser.parse_args()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)  # as the relay's own process does
     with tempfile.TemporaryDirectory(prefix="paymux-relay-") as home, RealBroker(progress=progress) as broker:
         report = uvloop.run(measure(options, Path(home) / "paymux.db", broker.bootstrap_servers))
     show(report, as_json=options.json)

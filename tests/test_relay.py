@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 import sys
+import time
 from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -381,6 +382,70 @@ async def test_positions_of_the_journal():
     outbox.append(rows(1, first=11))
     await drain(relay_of(outbox, log, positions=Positions.JOURNAL))
     assert numbers(log) == list(range(5, 12))
+
+
+# How rows are gathered
+
+
+class Visited(MemoryPublisher):
+    """Rows arrive while the first transaction is under way: one when it begins, four later."""
+
+    visitors: ListOutbox | None = None
+
+    async def publish(self, records, checkpoint) -> None:
+        if outbox := self.visitors:
+            self.visitors = None
+            outbox.append(rows(1, first=2))
+            await asyncio.sleep(0.02)
+            outbox.append(rows(4, first=3))
+        await super().publish(records, checkpoint)
+
+
+async def test_rows_that_come_during_a_transaction():
+    """All of them go into the next one, however early the first of them came."""
+    log, outbox, watcher = MemoryLog(), ListOutbox(rows(1)), Watcher()
+    publisher = Visited(log, journal=JOURNAL, shard=0)
+    publisher.visitors = outbox
+    async with running(Relay(outbox, lambda: publisher, observer=watcher)), asyncio.timeout(5):
+        while len(numbers(log)) < 6:
+            await asyncio.sleep(0.01)
+    assert watcher.transactions == [1, 5]
+
+
+async def test_rows_that_trickle_in(monkeypatch):
+    """A transaction for each would cost the broker more than they are worth: they wait for company."""
+    monkeypatch.setattr("paymux.relay.PACE_SECONDS", 0.1)
+    log, outbox, watcher = MemoryLog(), ListOutbox([]), Watcher()
+    async with running(relay_of(outbox, log, observer=watcher)) as relay, asyncio.timeout(5):
+        began = time.perf_counter()
+        for number in range(1, 31):
+            outbox.append(rows(1, first=number))
+            await asyncio.sleep(0.01)
+        await relay.drained()
+        most = (time.perf_counter() - began) / 0.1 + 2
+    assert numbers(log) == list(range(1, 31))
+    assert len(watcher.transactions) <= most
+
+
+async def test_a_row_after_a_quiet_time(monkeypatch):
+    """It waits for no company."""
+    monkeypatch.setattr("paymux.relay.PACE_SECONDS", 0.4)
+    log, outbox = MemoryLog(), ListOutbox(rows(1))
+    async with running(relay_of(outbox, log)) as relay, asyncio.timeout(5):
+        await relay.drained()
+        await asyncio.sleep(0.5)
+        began = time.perf_counter()
+        outbox.append(rows(1, first=2))
+        await relay.drained()
+    assert time.perf_counter() - began < 0.2
+
+
+async def test_a_backlog(monkeypatch):
+    """Rows that wait already are not held back."""
+    monkeypatch.setattr("paymux.relay.PACE_SECONDS", 60.0)
+    log, watcher = MemoryLog(), Watcher()
+    await drain(relay_of(ListOutbox(rows(95)), log, batch_rows=10, observer=watcher), seconds=5)
+    assert watcher.transactions == [10] * 9 + [5]
 
 
 # What it tells

@@ -44,6 +44,7 @@ STEADY_SECONDS: Final = 60.0
 END_SECONDS: Final = 3.0
 UNUSABLE_ORDER: Final = 2
 LARGEST_LINE: Final = 1_048_576
+GARBAGE_THRESHOLDS: Final = (20_000, 20, 50)  # rows refer to no one but what they are made of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,12 +221,16 @@ class _Said:
 
     def published(self, *, shard: int, events: int, seconds: float) -> None:
         del shard
-        _say(Reported(published=Published(events=events, seconds=seconds)))
+        _write(Reported(published=Published(events=events, seconds=seconds)))  # it goes out with the position
 
 
 def _say(what: Reported) -> None:
-    sys.stdout.buffer.write(orjson.dumps(what) + b"\n")
+    _write(what)
     sys.stdout.buffer.flush()
+
+
+def _write(what: Reported) -> None:
+    sys.stdout.buffer.write(orjson.dumps(what) + b"\n")
 
 
 async def _child() -> int:
@@ -274,6 +279,7 @@ def _nothing() -> None: ...
 
 if __name__ == "__main__":
     gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     code = uvloop.run(_child())
     sys.stdout.flush()
     os._exit(code)  # no thread of a client that hangs keeps the process alive

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ async def test_republishing_and_correcting_through_kills(tmp_path: Path, kafka, 
         await post(gateway, f"jobs/{diff}/accept")
         assert (await killed_until_it_rests(gateway, diff))["state"] == "done"
         await gateway.published()
+        await assert_shown(gateway, wrong[0])
         assert await gateway.stop() == 0
     live, _ = parted(await read(gateway.servers, gateway.events_topic))
     corrections = [record.event["data"] for record in live if record.event["data"]["origin"]["corrects"]]
@@ -71,6 +73,23 @@ async def test_republishing_and_correcting_through_kills(tmp_path: Path, kafka, 
         numbers.setdefault(record.key, []).append(record.event["data"]["lifecycle"]["sequence"])
     assert all(found == list(range(1, len(found) + 1)) for found in numbers.values())
     say(f"{len(marked)} republished, {len(wrong)} corrected, through {KILLS} kills each")
+
+
+async def assert_shown(gateway: Gateway, event_id: str) -> None:
+    """`paymux payments show --kafka` tells where the event is: as it was published, and published again."""
+    ((key,),) = gateway.rows(f"SELECT key FROM outbox WHERE event_id = '{event_id}' AND delivery IS NOT NULL LIMIT 1")
+    command = (sys.executable, "-m", "paymux", "payments", "show", key.decode(), "--kafka", "--json")
+    process = await asyncio.create_subprocess_exec(*command, cwd=gateway.room, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    places = {
+        (record.partition, record.offset)
+        for record in await read(gateway.servers, gateway.events_topic)
+        if record.event["id"] == event_id
+    }
+    told = orjson.loads(out)["places"][event_id]
+    assert {(place["partition"], place["offset"]) for place in told} == places
+    assert [place["replay"] is None for place in told] == [True, False][: len(places)]
 
 
 def parted(records: list[Read]) -> tuple[list[Read], list[Read]]:

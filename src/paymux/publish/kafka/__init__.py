@@ -2,7 +2,7 @@
 
 from paymux.publish.kafka.connection import KafkaSettings, Security
 from paymux.publish.kafka.producer import KafkaPublisher
-from paymux.publish.kafka.reading import Consumed, consume
+from paymux.publish.kafka.reading import Consumed, consume, places
 from paymux.publish.kafka.topics import TopicReport, check_topics
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "TopicReport",
     "check_topics",
     "consume",
+    "places",
 ]

@@ -1,4 +1,5 @@
-"""What consumers are promised, as documents: JSON Schema of the records' values, AsyncAPI of the topics.
+"""What others are promised, as documents: JSON Schema of the records' values, AsyncAPI of the topics, OpenAPI of the
+private API.
 
 `schemas/` holds what `documents` returns; a test keeps the two equal. JSON Schema 2020-12:
 https://json-schema.org/draft/2020-12 , AsyncAPI 3.0: https://www.asyncapi.com/docs/reference/specification/v3.0.0
@@ -23,6 +24,7 @@ Schema = dict[str, Any]
 EVENT_FILE: Final = "payment-event.schema.json"
 QUARANTINE_FILE: Final = "quarantine.schema.json"
 ASYNCAPI_FILE: Final = "asyncapi.json"
+OPENAPI_FILE: Final = "openapi.json"
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _EVENT_ID: Final = {"format": "uuid"}
@@ -66,7 +68,15 @@ _QUARANTINE_RULES: Final[Mapping[str, Schema]] = {
 
 def documents() -> dict[str, bytes]:
     """Every document by its file name, as it is checked in."""
-    found = {EVENT_FILE: event_schema(), QUARANTINE_FILE: quarantine_schema(), ASYNCAPI_FILE: asyncapi()}
+    from paymux.http.api import ROUTES
+    from paymux.http.api.openapi import described
+
+    found = {
+        EVENT_FILE: event_schema(),
+        QUARANTINE_FILE: quarantine_schema(),
+        ASYNCAPI_FILE: asyncapi(),
+        OPENAPI_FILE: described(ROUTES),
+    }
     return {name: orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n" for name, value in found.items()}
 
 

@@ -3,56 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import web
 
-from paymux.http.private import Inside, application
-from paymux.journal import Rejection
-from paymux.journal.memory import MemoryJournal
-from paymux.settings.models import AdminToken
-from paymux.settings.secret import Origin
-from paymux.telemetry import Metrics
+from paymux.http.api import ROUTES
+from paymux.http.private import application
+from paymux.settings.tokens import Role
+from tests.http.inside import NOW, TOKENS, bearer, client, inside, token, token_of
 
-TOKEN = "a-token-of-the-operators"
-PAGES = ["/api/v1/status", "/api/v1/accounts", "/api/v1/rejections"]
-
-
-def inside(*, tokens: tuple[str, ...] = (TOKEN,), ready: bool = True, journal: MemoryJournal | None = None) -> Inside:
-    async def refresh() -> None:
-        pass
-
-    async def is_ready() -> tuple[bool, dict[str, Any]]:
-        return ready, {"journal": ready}
-
-    async def status() -> dict[str, Any]:
-        return {"version": "1"}
-
-    return Inside(
-        journal=journal or MemoryJournal(),
-        metrics=Metrics(),
-        tokens=[
-            AdminToken.model_validate(
-                {"token": "env:TOKEN", "name": f"t{n}"}, context=Origin(file=None, environ={"TOKEN": token})
-            )
-            for n, token in enumerate(tokens)
-        ],
-        hosts=frozenset({"paymux.internal"}),
-        refresh=refresh,
-        ready=is_ready,
-        status=status,
-        accounts=lambda: [{"name": "acme"}],
-    )
+OPEN = {"/metrics", "/healthz", "/readyz"}
+PAGE = "/api/v1/status"
+OF_ROLE = {Role.VIEWER: "looker", Role.OPERATOR: "ops", Role.PRIVACY: "guardian"}
 
 
-def client(shown: Inside) -> TestClient:
-    return TestClient(TestServer(application(shown)))
+def slug(problem):
+    return problem["type"].removeprefix("urn:paymux:problem:")
 
 
-def bearer(token: str = TOKEN, **headers: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}", **headers}
+def every_route():
+    """Of the router itself: whatever was added to it, by whatever way."""
+    found = [(route.method, route.resource.canonical) for route in application(inside()).router.routes()]
+    return [(method, path) for method, path in found if path not in OPEN]
+
+
+def filled(path):
+    for name in ("id", "provider", "account"):
+        path = path.replace(f"{{{name}}}", "x")
+    return path
 
 
 async def test_health_and_metrics_need_no_token():
@@ -72,92 +51,154 @@ async def test_readiness_is_503_with_its_reasons():
         assert (got.status, await got.json()) == (503, {"ready": False, "journal": False})
 
 
-@pytest.mark.parametrize("page", PAGES)
-async def test_the_api_wants_a_token(page):
-    """Any of several does; none, a wrong one and another scheme do not."""
-    async with client(inside(tokens=("the-first-of-the-tokens", TOKEN))) as asked:
-        assert (await asked.get(page, headers=bearer())).status == 200
-        assert (await asked.get(page, headers=bearer("the-first-of-the-tokens"))).status == 200
-        assert (await asked.get(page)).status == 401
-        assert (await asked.get(page, headers=bearer(TOKEN[:-1]))).status == 401
-        assert (await asked.get(page, headers=bearer(TOKEN + "\xe9"))).status == 401
-        assert (await asked.get(page, headers={"Authorization": f"Basic {TOKEN}"})).status == 401
+# --- tokens and roles
+
+
+@pytest.mark.parametrize(("method", "path"), every_route())
+async def test_no_route_without_authorization(method, path):
+    """Each route of the router, but for health and metrics: no token and a wrong one are 401, and no body helps."""
+    async with client(inside()) as asked:
+        for headers in ({}, {"Authorization": "Bearer certainly-not-this-one"}):
+            got = await asked.request(method, filled(path), headers=headers, json={})
+            assert (got.status, slug(await got.json())) == (401, "unauthorized")
+
+
+def test_every_route_of_the_table_is_in_the_router():
+    """And nothing else is below /api/v1, so the table's roles are those that count."""
+    assert sorted(every_route()) == sorted((route.method, route.url) for route in ROUTES)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+async def test_every_route_asks_for_its_role(route):
+    """Who has another role is 403; operators and privacy may do what viewers may, but not each other's."""
+    allowed = {"admin"} | {name for role, name in OF_ROLE.items() if role is route.role or route.role is Role.VIEWER}
+    async with client(inside()) as asked:
+        for name in TOKENS:
+            if name in allowed and route.path == "tail":
+                continue  # it does not end
+            headers = bearer(name, **{"Content-Type": "application/json"})
+            got = await asked.request(route.method, filled(route.url), headers=headers, data=b"[]")
+            assert (got.status == 403) == (name not in allowed), (name, got.status)
+            if got.status == 403:
+                assert slug(await got.json()) == "forbidden"
+
+
+def test_what_changes_something_or_shows_a_body_is_not_for_viewers():
+    """Only GET is, and no raw body."""
+    for route in ROUTES:
+        if route.method != "GET" or route.path.endswith("raw"):
+            assert route.role is not Role.VIEWER
+
+
+async def test_the_api_wants_a_token():
+    """Any of several does; none, a wrong one, one that is cut off and another scheme do not."""
+    async with client(inside()) as asked:
+        for name in TOKENS:
+            assert (await asked.get(PAGE, headers=bearer(name))).status == 200
+        offered = token_of("admin")
+        for value in (f"Bearer {offered[:-1]}", f"Bearer {offered}\xe9", f"Basic {offered}", "Bearer ", offered):
+            assert (await asked.get(PAGE, headers={"Authorization": value})).status == 401
+
+
+async def test_a_token_may_be_configured_by_its_digest():
+    """The same token is let in, and the digest itself is no token."""
+    import hashlib
+
+    text = f"sha256:{hashlib.sha256(token_of('ops').encode()).hexdigest()}"
+    async with client(inside(tokens=[token("ops", value=text)])) as asked:
+        assert (await asked.get(PAGE, headers=bearer("ops"))).status == 200
+        assert (await asked.get(PAGE, headers={"Authorization": f"Bearer {text}"})).status == 401
+
+
+async def test_a_token_that_is_past_its_time():
+    """It is told so, as it is known; a moment before it was good."""
+    end = NOW + timedelta(seconds=1)
+    shown = inside(tokens=[token("ops", not_after=end.isoformat())])
+    async with client(shown) as asked:
+        assert (await asked.get(PAGE, headers=bearer("ops"))).status == 200
+    async with client(replace(shown, now=lambda: end)) as asked:
+        got = await asked.get(PAGE, headers=bearer("ops"))
+        assert (got.status, slug(await got.json())) == (401, "token_expired")
 
 
 async def test_without_tokens_the_api_is_closed():
     """There is no open state to forget."""
-    async with client(inside(tokens=())) as asked:
-        assert (await asked.get(PAGES[0], headers=bearer(""))).status == 403
+    async with client(inside(tokens=[])) as asked:
+        got = await asked.get(PAGE, headers={"Authorization": "Bearer "})
+        assert (got.status, slug(await got.json())) == (403, "no_tokens")
 
 
 async def test_v59_another_name_is_refused():
     """V-59: a page in somebody's browser that was rebound to our address comes under its own name."""
     async with client(inside()) as asked:
-        assert (await asked.get(PAGES[0], headers=bearer(Host="evil.example"))).status == 403
-        assert (await asked.get(PAGES[0], headers=bearer(Host="paymux.internal:8081"))).status == 200
-        assert (await asked.get(PAGES[0], headers=bearer(Host="localhost:8081"))).status == 200
+        got = await asked.get(PAGE, headers=bearer(Host="evil.example"))
+        assert (got.status, slug(await got.json())) == (403, "unknown_host")
+        for none in ("[x", "[", "a:b", "a:99999999", "a b", "x]:1", ""):
+            assert (await asked.get(PAGE, headers=bearer(Host=none))).status == 403
+        assert (await asked.get(PAGE, headers=bearer(Host="paymux.internal:8081"))).status == 200
+        assert (await asked.get(PAGE, headers=bearer(Host="localhost:8081"))).status == 200
 
 
 async def test_v59_no_other_origin_is_let_in():
     """V-59: no CORS header at all, and a preflight is refused."""
     async with client(inside()) as asked:
-        got = await asked.get(PAGES[0], headers=bearer(Origin="https://evil.example"))
+        got = await asked.get(PAGE, headers=bearer(Origin="https://evil.example"))
         assert not [name for name in got.headers if name.lower().startswith("access-control")]
-        assert (await asked.options(PAGES[0], headers=bearer(Origin="https://evil.example"))).status == 405
+        assert (await asked.options(PAGE, headers=bearer(Origin="https://evil.example"))).status == 405
 
 
 async def test_v59_fifty_wrong_tokens_are_slowed_down():
     """V-59: 429 after the first few, and the right one still works."""
     async with client(inside()) as asked:
-        statuses = [(await asked.get(PAGES[0], headers=bearer(f"wrong-{n}"))).status for n in range(50)]
-        assert (await asked.get(PAGES[0], headers=bearer())).status == 200
+        statuses = [(await asked.get(PAGE, headers={"Authorization": f"Bearer wrong-{n}"})).status for n in range(50)]
+        assert (await asked.get(PAGE, headers=bearer())).status == 200
     assert statuses[:10] == [401] * 10
     assert statuses[-1] == 429
 
 
-async def test_rejections_are_listed_newest_first():
-    """When, who, why, how much."""
-    journal = MemoryJournal()
-    for reason in ("too_old", "signature_mismatch"):
-        journal.reject(
-            Rejection(
-                at=datetime(2026, 1, 9, tzinfo=UTC),
-                provider="stripe",
-                account="acme",
-                reason=reason,
-                address="192.0.2.1",
-                size=3,
-                sha256="00",
-            )
-        )
-    async with client(inside(journal=journal)) as asked:
-        found = (await (await asked.get("/api/v1/rejections?limit=2", headers=bearer())).json())["rejections"]
-        assert [rejection["reason"] for rejection in found] == ["signature_mismatch", "too_old"]
-        assert found[0]["at"] == "2026-01-09T00:00:00Z"
+# --- problems
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "1e9", "99999999999999999999", "٣"])
-async def test_an_unusable_limit_is_400(limit):
-    """Bounded, in ASCII digits."""
-    async with client(inside()) as asked:
-        assert (await asked.get("/api/v1/rejections", params={"limit": limit}, headers=bearer())).status == 400
-
-
-async def test_an_unknown_page_is_json_too():
-    """No page of aiohttp's own."""
+async def test_an_unknown_page_is_a_problem_too():
+    """No page of aiohttp's own; below /api/v1 a stranger does not even learn that."""
     async with client(inside()) as asked:
         got = await asked.get("/nothing")
-        assert (got.status, await got.json()) == (404, {"error": "not found"})
+        assert (got.status, got.content_type, slug(await got.json())) == (404, "application/problem+json", "not_found")
         assert (await asked.get("/api/v1/nothing")).status == 401
+        got = await asked.get("/api/v1/nothing", headers=bearer())
+        assert (got.status, slug(await got.json())) == (404, "not_found")
+
+
+async def test_another_method_is_a_problem_too():
+    """With the methods that there are, also outside of the API."""
+    async with client(inside()) as asked:
+        got = await asked.delete("/api/v1/jobs", headers=bearer())
+        assert (got.status, slug(await got.json()), got.headers["Allow"]) == (405, "method_not_allowed", "GET,POST")
+        got = await asked.post("/healthz")
+        assert (got.status, slug(await got.json()), got.headers["Allow"]) == (405, "method_not_allowed", "GET,HEAD")
 
 
 async def test_an_unforeseen_error_tells_nothing(capsys):
     """500 with one word; the log has its class and place."""
 
-    async def broken() -> dict[str, Any]:
+    async def broken():
         raise RuntimeError("canary-in-an-error")
 
-    async with client(replace(inside(), status=broken)) as asked:
-        got = await asked.get("/api/v1/status", headers=bearer())
-        assert (got.status, await got.json()) == (500, {"error": "internal error"})
+    async with client(inside(status=broken)) as asked:
+        got = await asked.get(PAGE, headers=bearer())
+        told = await got.json()
+        assert (got.status, slug(told), told["detail"]) == (500, "internal_error", None)
     assert "canary" not in capsys.readouterr().err
+
+
+async def test_a_route_without_the_guard_shows_nothing():
+    """Defence in depth: where nobody was let in, there is no page."""
+    from paymux.http.api.serving import INSIDE, served
+
+    bare = web.Application()
+    bare[INSIDE] = inside()
+    bare.add_routes(served(ROUTES))
+    from aiohttp.test_utils import TestClient, TestServer
+
+    async with TestClient(TestServer(bare)) as asked:
+        assert (await asked.get(PAGE, headers=bearer())).status == 500

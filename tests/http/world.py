@@ -118,6 +118,7 @@ async def running(
     keepalive_timeout: float = 5.0,
     body_timeout: float = 1.0,
     unverified_rate: float = 1000.0,
+    certificate: Any = None,
     **limits: Any,
 ) -> AsyncIterator[World]:
     metrics, journal, deliveries = Metrics(), journal or MemoryJournal(), configure()
@@ -132,6 +133,7 @@ async def running(
         limits=Limits(body_timeout=body_timeout, unverified_rate=unverified_rate, **limits),
         reports=Reports(journal=journal, metrics=metrics, deliveries=deliveries, now=lambda: datetime.now(UTC)),
         is_ready=is_ready,
+        **({"certificate": certificate} if certificate else {}),
         asked=lambda: asked.append("a lookup"),
     )
     listener = Listener(

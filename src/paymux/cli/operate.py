@@ -10,7 +10,7 @@ import getpass
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -21,6 +21,8 @@ from paymux.explain import dump, exports
 from paymux.explain.deliveries import viewed
 from paymux.explain.jobs import job_facts
 from paymux.journal.audit import Act
+from paymux.keeping.erasing import Erasing, person
+from paymux.reconcile.orders import KIND as RECONCILE
 from paymux.settings import load
 
 if TYPE_CHECKING:
@@ -31,9 +33,14 @@ if TYPE_CHECKING:
     from paymux.journal import Journal
     from paymux.journal.archive import Archive
     from paymux.journal.history import History, Sought
+    from paymux.journal.jobs import Job
+    from paymux.keeping.erasing import Kind
+    from paymux.reconcile import Reconciles
+    from paymux.reconcile.orders import Order as ReconcileOrder
     from paymux.replay import Action, Replays
     from paymux.replay.imports import Payload
     from paymux.replay.orders import Order
+    from paymux.retention import Retention
     from paymux.settings import Settings
 
     Facts = Mapping[str, Any]
@@ -48,11 +55,21 @@ class Operator(Protocol):
 
     async def create(self, order: Order) -> Facts: ...
 
+    async def reconcile(self, order: ReconcileOrder) -> Facts: ...
+
     async def job(self, job_id: str) -> Facts: ...
 
     async def steer(self, job_id: str, action: Action) -> Facts: ...
 
     async def discard(self, sought: Sought, why: str) -> int: ...
+
+    async def erase(self, kind: Kind, key: str, why: str, *, dry_run: bool) -> Facts:
+        """What was erased, or would be."""
+        ...
+
+    async def sweep(self) -> int:
+        """Let go of what is old enough; how many rows."""
+        ...
 
     async def raw(self, delivery_id: str) -> bytes:
         """The body as it came. That it was looked at is written down first."""
@@ -93,11 +110,21 @@ def _file(settings: Settings) -> Path:
 
 
 class _Local:
-    def __init__(self, journal: Journal, history: History, archive: Archive, replays: Replays) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        history: History,
+        archive: Archive,
+        replays: Replays,
+        reconciles: Reconciles,
+        retention: Retention,
+    ) -> None:
         self._journal = journal
         self._history = history
         self._archive = archive
         self._replays = replays
+        self._reconciles = reconciles
+        self._retention = retention
         self._who = f"user {getpass.getuser()}"
         self._work: set[asyncio.Task[Any]] = set()
 
@@ -105,8 +132,14 @@ class _Local:
         return asdict(await self._replays.preview(order))
 
     async def create(self, order: Order) -> Facts:
-        job = await self._replays.create(order, self._who)
-        self._work.add(asyncio.create_task(self._replays.work(job)))
+        return await self._begun(await self._replays.create(order, self._who))
+
+    async def reconcile(self, order: ReconcileOrder) -> Facts:
+        return await self._begun(await self._reconciles.create(order, self._who))
+
+    async def _begun(self, job: Job) -> Facts:
+        whose = self._reconciles if job.kind == RECONCILE else self._replays
+        self._work.add(asyncio.create_task(whose.work(job)))
         return await self.job(job.id)
 
     async def job(self, job_id: str) -> Facts:
@@ -121,9 +154,7 @@ class _Local:
 
     async def steer(self, job_id: str, action: Action) -> Facts:
         job = await self._replays.steer(job_id, action, self._who)
-        if action in ("resume", "accept"):
-            self._work.add(asyncio.create_task(self._replays.work(job)))
-        return await self.job(job_id)
+        return await (self._begun(job) if action in ("resume", "accept") else self.job(job_id))
 
     async def discard(self, sought: Sought, why: str) -> int:
         return await self._replays.discard(sought, why, self._who)
@@ -145,6 +176,14 @@ class _Local:
         async for line in lines:
             yield line
 
+    async def erase(self, kind: Kind, key: str, why: str, *, dry_run: bool) -> Facts:
+        whose = person(kind, key)
+        erasing = Erasing(self._journal, self._history, self._archive, topic=self._replays.topic)
+        return asdict(await (erasing.preview(whose) if dry_run else erasing.erase(whose, why, self._who)))
+
+    async def sweep(self) -> int:
+        return await self._retention.sweep_for(self._who)
+
     async def ended(self) -> None:
         for task in self._work:
             task.cancel()
@@ -155,28 +194,53 @@ class _Local:
 async def _local(settings: Settings) -> AsyncIterator[Operator]:
     from uuid_utils import uuid7
 
+    from paymux.provider_api import open_session
     from paymux.providers import installed
+    from paymux.reconcile import Reconciles
+    from paymux.reconcile.steps import Means as ReconcileMeans
     from paymux.replay import Replays
     from paymux.replay.steps import Means
+    from paymux.retention import Retention
     from paymux.settings.accounts import build_accounts
-    from paymux.wiring.parts import open_journal, reading
+    from paymux.wiring.parts import clients, open_journal, pool, reading
 
     setups = build_accounts(settings, installed())
     accounts = {name: setup.account for name, setup in setups.items()}
     journal = await open_journal(settings)
     history, archive = reading(journal)
-    means = Means(journal=journal, archive=archive, accounts=lambda: accounts, topic=settings.kafka.events_topic)
-    replays = Replays(
-        means, history, clock=lambda: datetime.now(UTC), new_id=lambda: str(uuid7()), backlog=_nobody_publishes
+    means = Means(
+        journal=journal,
+        archive=archive,
+        accounts=lambda: accounts,
+        topic=settings.kafka.events_topic,
+        pool=pool(journal),
     )
-    here = _Local(journal, history, archive, replays)
+    replays = Replays(means, history, clock=_now, new_id=lambda: str(uuid7()), backlog=_nobody_publishes)
+    session = open_session()
+    asking = ReconcileMeans(
+        journal=journal,
+        archive=archive,
+        clients=clients(setups, session),
+        clock=_now,
+        new_id=lambda: str(uuid7()),
+        observe=lambda _name, _counts: None,
+    )
+    reconciles = Reconciles(asking, history, backlog=_nobody_publishes)
+    retention = Retention(journal, timedelta(days=settings.journal.retention_days))
+    here = _Local(journal, history, archive, replays, reconciles, retention)
     try:
         yield here
     finally:
         await here.ended()
+        await replays.close()
+        await session.close()
         await history.close()
         await archive.close()
         await journal.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _nobody_publishes() -> int:
@@ -199,6 +263,17 @@ class _Remote:
     async def create(self, order: Order) -> Facts:
         return _read(await self._ask("POST", "jobs", _told(order)))
 
+    async def reconcile(self, order: ReconcileOrder) -> Facts:
+        told = {
+            "provider": order.provider,
+            "account": order.account,
+            "since": order.since,
+            "until": order.until,
+            "fix": order.fixes,
+            "rate": order.rate,
+        }
+        return _read(await self._ask("POST", "reconciles", told))
+
     async def job(self, job_id: str) -> Facts:
         return _read(await self._ask("GET", f"jobs/{job_id}"))
 
@@ -208,6 +283,13 @@ class _Remote:
     async def discard(self, sought: Sought, why: str) -> int:
         told = {"filters": _filters(sought), "reason": why}
         return int(_read(await self._ask("POST", "quarantine/discard", told))["discarded"])
+
+    async def erase(self, kind: Kind, key: str, why: str, *, dry_run: bool) -> Facts:
+        told = {"kind": kind, "key": key, "reason": why, "dry_run": dry_run}
+        return _read(await self._ask("POST", "erasures", told))
+
+    async def sweep(self) -> int:
+        return int(_read(await self._ask("POST", "retention/sweep"))["rows"])
 
     async def raw(self, delivery_id: str) -> bytes:
         return await self._ask("GET", f"deliveries/{delivery_id}/raw")

@@ -202,6 +202,8 @@ def _tolerance_mistakes(configured: AccountSettings, provider: Provider) -> Iter
 
 
 def _api_mistakes(configured: AccountSettings, provider: Provider) -> Iterator[Mistake]:
+    if configured.reconcile_every is not None:
+        yield from _list_mistakes(configured, provider)
     if configured.api_key is None and provider.confirm is not None and configured.options.get("confirm") == "api":
         yield ".api_key", 'is missing: confirm = "api" asks the provider\'s API'
     if configured.api_key is None and provider.thin:
@@ -210,6 +212,13 @@ def _api_mistakes(configured: AccountSettings, provider: Provider) -> Iterator[M
         yield ".api_key", f"{provider.name} has no API that paymux asks"
     if configured.api_key is not None and not _HEADER_VALUE.fullmatch(configured.api_key.get_secret_value()):
         yield ".api_key", f"{configured.api_key.origin} has blanks around it or signs that no HTTP header can hold"
+
+
+def _list_mistakes(configured: AccountSettings, provider: Provider) -> Iterator[Mistake]:
+    if provider.api is None or provider.api.payments is None:
+        yield ".reconcile_every", f"paymux knows no list of payments of {provider.name}"
+    elif configured.api_key is None:
+        yield ".reconcile_every", "needs api_key: the provider's API is asked"
 
 
 def _secret_mistakes(configured: AccountSettings, scheme: Scheme, now: datetime) -> Iterator[Mistake]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -29,6 +30,10 @@ NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 # As a segment of a URL, so not "." or "..", which mean other places there.
 ACCOUNT_NAME: Final = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 LARGEST_PORT: Final = 65535
+MINUTE: Final = timedelta(minutes=1)
+LONGEST_EVERY: Final = timedelta(days=30)
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,5})([mhd])")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -79,6 +84,14 @@ def _option(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _every(value: Any) -> timedelta:
+    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    span = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta()
+    if not MINUTE <= span <= LONGEST_EVERY:
+        raise ValueError('should be from a minute to 30 days, like "15m", "6h" or "1d"')
+    return span
+
+
 def _file(value: str) -> str:
     try:
         with Path(value).open("rb"):
@@ -96,6 +109,7 @@ ReadableFile = Annotated[str, AfterValidator(_file)]
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+Every = Annotated[timedelta, PlainValidator(_every)]
 # Lists of a file become tuples; what is in them stays strict.
 Networks = Annotated[tuple[NetworkField, ...], Field(strict=False)]
 Secrets = Annotated[tuple[SecretField, ...], Field(strict=False)]
@@ -235,7 +249,9 @@ class Log(_Section):
 
 
 class AccountSettings(_Section):
-    """One account with a provider. `max_body` in bytes; `rate_limit` and `hint_rate` a second."""
+    """One account with a provider. `max_body` in bytes; `rate_limit` and `hint_rate` a second; `reconcile_every`:
+    how often its payments are listed by themselves, and what webhooks missed goes out.
+    """
 
     provider: Name
     name: AccountName
@@ -249,6 +265,7 @@ class AccountSettings(_Section):
     max_body: int | None = Field(default=None, ge=1024, le=LARGEST_BODY)
     rate_limit: Rate | None = None
     hint_rate: Rate = 100.0
+    reconcile_every: Every | None = None
     options: dict[str, OptionText] = {}
 
     @model_validator(mode="after")

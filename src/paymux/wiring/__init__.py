@@ -10,24 +10,40 @@ from typing import TYPE_CHECKING, Final, Self
 from aiohttp import web
 from uuid_utils import uuid7
 
+from paymux.alarms import Watch
+from paymux.certificates import Certificates
 from paymux.errors import JournalUnavailable
+from paymux.explain.deliveries import Knowledge
 from paymux.http.connections import Listener, silent
-from paymux.http.private import Inside, application
+from paymux.http.private import LONGEST_LINE, Inside, application
 from paymux.http.reports import Reports
 from paymux.http.routes import routes
 from paymux.http.webhooks import Limits, Webhooks
+from paymux.keeping.erasing import Erasing
 from paymux.lookup import Lookups
 from paymux.provider_api import open_session
 from paymux.providers import installed
 from paymux.publish.kafka import KafkaPublisher
+from paymux.reconcile import Reconciles
+from paymux.reconcile.steps import Means as ReconcileMeans
 from paymux.relay import Phase, Relay
 from paymux.relay_process import Order, RelayProcess
+from paymux.replay import Replays
+from paymux.replay.steps import Means
 from paymux.retention import Retention
 from paymux.settings.accounts import build_accounts, refreshed
 from paymux.settings.models import split_address
 from paymux.telemetry import Metrics, log_failure, logger
-from paymux.wiring.parts import admin_tls, bound, clients, kafka_settings, open_journal, told
-from paymux.wiring.shown import ConnectionReports, Health, LookupReports, Overview, RelayReports, TopicReports
+from paymux.wiring.parts import admin_tls, bound, clients, kafka_settings, open_journal, pool, reading, told
+from paymux.wiring.shown import (
+    ConnectionReports,
+    Health,
+    LookupReports,
+    Overview,
+    ReconcileReports,
+    RelayReports,
+    TopicReports,
+)
 from paymux.wiring.workers import ENDING_SECONDS, Worker
 
 if TYPE_CHECKING:
@@ -75,6 +91,7 @@ class Gateway:
         self.deliveries = deliveries
         self.address = self.admin_address = ""
         self._session = session
+        self.certificates = Certificates(session=session, clock=_now)
         self._providers = providers
         self._clients = clients(setups, session)
         self.lookups = Lookups(
@@ -86,12 +103,26 @@ class Gateway:
         )
         self.retention = Retention(journal, timedelta(days=settings.journal.retention_days))
         self.relay = self._relay(publisher)
+        self.history, self.archive = reading(journal)
+        self.replays = self._replays()
+        self.reconciles = self._reconciles()
+        self.watch = Watch(
+            journal,
+            self.history,
+            self.metrics,
+            accounts=lambda: list(self.setups),
+            lag=self._lag_seconds,
+            clock=_now,
+        )
         self.webhooks = self._webhooks(deliveries)
         self._listener = self._listening()
         self.workers = (
             Worker("relay", self.relay.run, self.metrics),
             Worker("lookups", self.lookups.run, self.metrics),
             Worker("retention", self.retention.run, self.metrics),
+            Worker("replays", self.replays.run, self.metrics),
+            Worker("reconciles", self.reconciles.run, self.metrics),
+            Worker("watch", self.watch.run, self.metrics),
         )
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -150,6 +181,7 @@ class Gateway:
             ),
             reports=Reports(journal=self.journal, metrics=self.metrics, deliveries=deliveries, now=_now),
             is_ready=self.health,
+            certificate=self.certificates,
             asked=self.lookups.wake,
         )
 
@@ -185,6 +217,37 @@ class Gateway:
             observer=observer,
         )
 
+    def _replays(self) -> Replays:
+        means = Means(
+            journal=self.journal,
+            archive=self.archive,
+            accounts=lambda: {name: setup.account for name, setup in self.setups.items()},
+            topic=self.settings.kafka.events_topic,
+            pool=pool(self.journal),
+        )
+        return Replays(means, self.history, clock=_now, new_id=lambda: str(uuid7()), backlog=self._waiting)
+
+    def _reconciles(self) -> Reconciles:
+        means = ReconcileMeans(
+            journal=self.journal,
+            archive=self.archive,
+            clients=self._clients,
+            clock=_now,
+            new_id=lambda: str(uuid7()),
+            observe=ReconcileReports(self.metrics),
+        )
+        return Reconciles(means, self.history, backlog=self._waiting, schedule=self._reconciled_every)
+
+    def _reconciled_every(self) -> dict[Name, timedelta]:
+        found = {name: setup.settings.reconcile_every for name, setup in self.setups.items()}
+        return {name: every for name, every in found.items() if every is not None}
+
+    async def _lag_seconds(self) -> float:
+        return (await self.relay.lag()).seconds
+
+    async def _waiting(self) -> int:
+        return (await self.relay.lag()).events
+
     def _inside(self) -> Inside:
         overview = Overview(self)
         host, _ = split_address(self.settings.server.admin_listen)
@@ -197,6 +260,14 @@ class Gateway:
             ready=overview.ready,
             status=overview.status,
             accounts=overview.accounts,
+            history=self.history,
+            archive=self.archive,
+            replays=self.replays,
+            reconciles=self.reconciles,
+            retention=self.retention,
+            erasing=Erasing(self.journal, self.history, self.archive, topic=self.settings.kafka.events_topic),
+            knowledge=Knowledge(providers=self._providers, scheme=overview.scheme),
+            now=_now,
         )
 
     async def _open_ports(self, tls: ssl.SSLContext | None) -> None:
@@ -208,7 +279,12 @@ class Gateway:
             public.close()
             raise
         self._private = web.AppRunner(
-            application(self._inside()), access_log=None, auto_decompress=False, logger=silent(), shutdown_timeout=1.0
+            application(self._inside()),
+            access_log=None,
+            auto_decompress=False,
+            logger=silent(),
+            shutdown_timeout=1.0,
+            max_line_size=LONGEST_LINE,
         )
         await self._private.setup()
         await web.SockSite(self._private, private, ssl_context=tls).start()
@@ -260,16 +336,23 @@ class Gateway:
         or hangs is told, and the others are taken all the same; whether all went well.
         """
         server = self.settings.server
-        relay, lookups, retention = self.workers
+        relay, lookups, retention, replays, reconciles, watch = self.workers
         steps: tuple[tuple[Callable[[], Awaitable[None]], float], ...] = (
             (self._refuse, server.drain_delay + server.shutdown_timeout),
             (self._hang_up, ABANDON_SECONDS),
             (lookups.end, ENDING_SECONDS),
             (retention.end, ENDING_SECONDS),
+            (replays.end, ENDING_SECONDS),
+            (reconciles.end, ENDING_SECONDS),
+            (watch.end, ENDING_SECONDS),
+            (self.replays.close, ABANDON_SECONDS),
             (self._relayed, server.relay_timeout),
             (relay.end, ENDING_SECONDS),
             (self._private.cleanup, ABANDON_SECONDS),
+            (self.certificates.close, ABANDON_SECONDS),
             (self._session.close, ABANDON_SECONDS),
+            (self.history.close, ABANDON_SECONDS),
+            (self.archive.close, ABANDON_SECONDS),
             (self.journal.close, CLOSING_SECONDS),
         )
         return all([await _taken(step, seconds + PATIENCE_SECONDS) for step, seconds in steps])

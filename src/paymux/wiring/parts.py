@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Final
 from paymux.errors import PaymuxError, SettingsError
 from paymux.journal.changes import Rules
 from paymux.journal.memory import MemoryJournal
+from paymux.journal.memory_archive import MemoryArchive
+from paymux.journal.memory_history import MemoryHistory
 from paymux.journal.sqlite import SqliteJournal
+from paymux.journal.sqlite.archive import SqliteArchive
+from paymux.journal.sqlite.history import SqliteHistory
 from paymux.journal.sqlite.writing import WriterProcess, WriterThread
 from paymux.lookup import Client
 from paymux.provider_api import Pace, ProviderApi, base_url
 from paymux.publish import Positions
 from paymux.publish.kafka import KafkaSettings, Security
 from paymux.records import Topics
+from paymux.replay.pool import Pool
 from paymux.settings.models import split_address
 
 if TYPE_CHECKING:
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from paymux.journal import Journal
+    from paymux.journal.archive import Archive
+    from paymux.journal.history import History
     from paymux.journal.sqlite.writing import Writing
     from paymux.settings import Settings
     from paymux.settings.accounts import AccountSetup, Name
@@ -80,6 +87,20 @@ async def open_journal(settings: Settings) -> Journal:
         return MemoryJournal(rules=rules, max_hints=max_hints)
     writing = _WRITING[settings.journal.writer]
     return await SqliteJournal.open(Path(path), rules=rules, writing=writing, max_hints=max_hints)
+
+
+def reading(journal: Journal) -> tuple[History, Archive]:
+    """What reads a journal beside the line."""
+    if isinstance(journal, SqliteJournal):
+        return SqliteHistory(journal.path), SqliteArchive(journal.path)
+    if isinstance(journal, MemoryJournal):
+        return MemoryHistory(journal), MemoryArchive(journal)
+    raise TypeError(f"nothing reads a {type(journal).__name__}")  # Defensive: open_journal makes no other
+
+
+def pool(journal: Journal) -> Pool | None:
+    """Where diffs are compared; a journal in memory can be read by this process only."""
+    return Pool(journal.path) if isinstance(journal, SqliteJournal) else None
 
 
 _WRITING: Final[Mapping[str, Callable[[Path, int], Writing]]] = {"process": WriterProcess, "thread": WriterThread}

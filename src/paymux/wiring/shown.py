@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from paymux import __version__
 from paymux.delivery import Proof
 from paymux.errors import JournalUnavailable
+from paymux.http.api.status import AccountFacts, JournalStatus, RelayStatus, SecretFacts, Status
+from paymux.reconcile.comparing import KINDS
 from paymux.relay import Phase
 from paymux.telemetry import logger
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from paymux.publish.kafka import TopicReport
     from paymux.relay import RelayState
     from paymux.settings.accounts import AccountSetup
+    from paymux.signatures import Scheme
     from paymux.telemetry import Metrics
     from paymux.wiring import Gateway
 
@@ -68,21 +72,26 @@ class Overview:
             "workers": self._workers(),
         }
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self) -> Status:
         gateway = self._gateway
-        return {
-            "version": __version__,
-            "journal": {"identity": gateway.journal.identity, "healthy": await gateway.health()},
-            "relay": await self._relay(),
-            "workers": self._workers(),
-            "lookups_waiting": await gateway.journal.lookups_waiting(),
-            "accounts": len(gateway.setups),
-            "in_flight": gateway.webhooks.in_flight,
-            "connections": gateway.connections,
-        }
+        return Status(
+            version=__version__,
+            journal=JournalStatus(identity=gateway.journal.identity, healthy=await gateway.health()),
+            relay=await self._relay(),
+            workers=self._workers(),
+            lookups_waiting=await gateway.journal.lookups_waiting(),
+            accounts=len(gateway.setups),
+            in_flight=gateway.webhooks.in_flight,
+            connections=gateway.connections,
+        )
 
-    def accounts(self) -> list[dict[str, Any]]:
+    def accounts(self) -> list[AccountFacts]:
         return [_account(setup) for _, setup in sorted(self._gateway.setups.items())]
+
+    def scheme(self, provider: str, account: str) -> Scheme | None:
+        """What the account's deliveries are proven by first, as it is configured now."""
+        setup = self._gateway.setups.get((provider, account))
+        return None if setup is None else setup.account.checks[0][0]
 
     async def refresh(self) -> None:
         """Bring the gauges up to date."""
@@ -105,37 +114,37 @@ class Overview:
     def _workers(self) -> dict[str, Any]:
         return {worker.name: worker.facts for worker in self._gateway.workers}
 
-    async def _relay(self) -> dict[str, Any]:
+    async def _relay(self) -> RelayStatus:
         state = self._gateway.relay.state
-        facts: dict[str, Any] = {
-            "shard": state.shard,
-            "phase": state.phase,
-            "since": state.since,
-            "position": state.position,
-            "reason": state.reason,
-            "detail": state.detail,
-        }
+        told = RelayStatus(
+            shard=state.shard,
+            phase=state.phase,
+            since=state.since,
+            position=state.position,
+            reason=state.reason,
+            detail=state.detail,
+        )
         with suppress(JournalUnavailable):
             lag = await self._gateway.relay.lag()
-            facts |= {"lag_events": lag.events, "lag_seconds": lag.seconds}
-        return facts
+            return replace(told, lag_events=lag.events, lag_seconds=lag.seconds)
+        return told
 
 
-def _account(setup: AccountSetup) -> dict[str, Any]:
+def _account(setup: AccountSetup) -> AccountFacts:
     provider, name = setup.name
     now = datetime.now(UTC)
-    return {
-        "provider": provider,
-        "name": name,
-        "proof": setup.proof,
-        "livemode": setup.account.livemode,
-        "has_api_key": setup.api_key is not None,
-        "path": f"/webhooks/{provider}/{name}",
-        "secrets": [
-            {"from": secret.origin, "not_after": secret.not_after, "expired": secret.expired(now)}
+    return AccountFacts(
+        provider=provider,
+        name=name,
+        proof=setup.proof,
+        livemode=setup.account.livemode,
+        has_api_key=setup.api_key is not None,
+        path=f"/webhooks/{provider}/{name}",
+        secrets=tuple(
+            SecretFacts(origin=secret.origin, not_after=secret.not_after, expired=secret.expired(now))
             for secret in setup.settings.secrets
-        ],
-    }
+        ),
+    )
 
 
 class RelayReports:
@@ -197,6 +206,23 @@ def _refusals(name: str, facts: Mapping[str, str]) -> str | None:
     if name == "lookup_given_up":
         return "paymux_rejections" if facts.get("proof") == Proof.HINT else "paymux_quarantined"
     return "paymux_quarantined" if name == "lookup_answered" and facts.get("reason") else None
+
+
+class ReconcileReports:
+    """What reconciling found, step by step."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __call__(self, name: tuple[str, str], counts: Mapping[str, int]) -> None:
+        found = {kind: count for kind in KINDS if (count := counts.get(kind, 0))}
+        for kind, count in found.items():
+            self._metrics.count("paymux_reconciled", *name, kind, by=count)
+        if found:
+            provider, account = name
+            logger().warning(
+                "reconcile_found", provider=provider, account=account, events=counts.get("events", 0), **found
+            )
 
 
 class ConnectionReports:

@@ -236,3 +236,9 @@ def test_a_megabyte_of_digits():
     """The time grows with the length alone: a hostile text is not a way to stop the line."""
     for text in ("4" * 1_000_000, "4242 " * 200_000, "4-" * 500_000, "+42424242424242, " * 60_000):
         assert isinstance(mask(text), str)
+
+
+def test_more_digits_than_anybody_types():
+    """A run that would take long to look into is masked whole, but for its last four digits."""
+    assert mask("9" * 300) == "9" * 300
+    assert mask("9" * 500) == "*" * 496 + "9999"

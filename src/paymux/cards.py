@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 SHORTEST = 13
 LONGEST = 19
+_LONGEST_RUN = 400  # digits; nobody types more, and to look into it would take long: it is masked whole
 _LONGEST_PHONE = 15  # digits after the +, E.164
 
 # What may stand between groups besides blanks and dashes, and digits of another width, as what they are read as: one
@@ -68,7 +69,7 @@ def _found(text: str, runs: re.Pattern[str]) -> Iterator[tuple[int, int, str]]:
             continue
         run = match["run"].translate(_PLAIN)
         digits = run.translate(_SEPARATORS)
-        numbers = list(_numbers(run, digits))
+        numbers = list(_numbers(run, digits)) if len(digits) <= _LONGEST_RUN else [(0, len(run))]
         if numbers and not _is_phone(match, digits):
             for start, end in _joined(numbers):
                 yield match.start() + start, match.start() + end, run[start:end].translate(_SEPARATORS)

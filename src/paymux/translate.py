@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Final
 
 from paymux.delivery import Proof
 from paymux.errors import Untranslatable
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from paymux.provider import Account, Endpoint
     from paymux.statement import Outcome, Statement
     from paymux.wild import Wild
+
+
+MOST_UNREADABLE: Final = 100  # items of one batch; the rest would be as many quarantine records
 
 
 def translate(account: Account, verified: Verified) -> tuple[Item, ...]:
@@ -46,13 +49,15 @@ def _webhook(account: Account, verified: Verified, body: Wild) -> tuple[Item, ..
     split = account.provider.split
     if split is None:
         return (_item(account, verified, body, None, _webhook_head, _webhook_outcome),)
-    items = tuple(
-        _item(account, verified, part, position, _webhook_head, _webhook_outcome)
-        for position, part in enumerate(split(body))
-    )
+    items, unreadable = [], 0
+    for position, part in enumerate(split(body)):
+        items.append(_item(account, verified, part, position, _webhook_head, _webhook_outcome))
+        unreadable += items[-1].event_type is None
+        if unreadable > MOST_UNREADABLE:
+            raise Untranslatable(f"more than {MOST_UNREADABLE} items of the batch cannot be read")
     if not items:
         raise Untranslatable("the batch holds no item")
-    return items
+    return tuple(items)
 
 
 def _item(
@@ -173,7 +178,7 @@ def _with_head(account: Account, head: Head, outcome: Outcome, position: int | N
 
 def _unreadable(account: Account, verified: Verified, outcome: Outcome, position: int | None) -> Item:
     """An item whose head could not be read: its body's digest stands for the event key."""
-    digest = hashlib.sha256(verified.delivery.body).hexdigest()
+    digest = _digest(verified.delivery.body)
     return Item(
         position=position,
         event_key=digest if position is None else f"{digest}/{position}",
@@ -183,6 +188,12 @@ def _unreadable(account: Account, verified: Verified, outcome: Outcome, position
         outcome=outcome,
         fingerprint="",
     )
+
+
+@lru_cache(maxsize=1)
+def _digest(body: bytes) -> str:
+    """Once for all items of a batch."""
+    return hashlib.sha256(body).hexdigest()
 
 
 def _fingerprint(head: Head, outcome: Outcome, narrow: bool) -> str:  # noqa: FBT001  # internal

@@ -45,9 +45,11 @@ def parse_json(body: bytes) -> Wild:
 def _depth(value: Any) -> int:
     """How many objects and lists stand inside one another."""
     level, depth = [value], 0
-    while level := [container for container in level if isinstance(container, dict | list)]:
+    while containers := [one for one in level if type(one) is dict or type(one) is list]:
         depth += 1
-        level = [child for parent in level for child in (parent.values() if isinstance(parent, dict) else parent)]
+        level = []
+        for container in containers:
+            level += container.values() if type(container) is dict else container
     return depth
 
 
@@ -62,22 +64,18 @@ def _refuse_repeated_keys(body: bytes, value: Any) -> None:
 
 
 def _exact(body: bytes) -> Any:
-    return json.loads(
-        body, object_pairs_hook=unique, parse_float=_decimal, parse_int=_integer, parse_constant=_constant
-    )
+    try:
+        return json.loads(
+            body, object_pairs_hook=unique, parse_float=Decimal, parse_int=_integer, parse_constant=_constant
+        )
+    except InvalidOperation:
+        raise Untranslatable("a number's exponent is out of range") from None
 
 
 def _integer(text: str) -> int:
     if len(text) > LONGEST_NUMBER:
         raise Untranslatable(f"a number has more than {LONGEST_NUMBER} digits")
     return int(text)
-
-
-def _decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise Untranslatable("a number's exponent is out of range") from None
 
 
 def _constant(text: str) -> Any:

@@ -25,7 +25,10 @@ LONGEST_TEXT: Final = 5000
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _SHORT = 10 ** (SHORTEST - 1)  # no card number is smaller
 _LONGEST_INTEGER = 2**63
+# In JSON of plain ASCII: what may be a number with a fraction or an exponent, or as many digits as a card number has.
+_ODD = re.compile(rb"[0-9][.eE]|[0-9](?:(?:[-. _]|\\[tnr]){0,3}[0-9]){%d}" % (SHORTEST - 1))
 _ID = re.compile(r"[\x21-\x7e]{1,255}")
+_MODES: Final = {"live": True, "test": False}
 
 
 class Wild:
@@ -101,10 +104,11 @@ class Wild:
 
     def children(self, key: str) -> list[Wild]:
         """The objects in a list; an absent or null list is empty."""
-        items = self.elements(key)
-        for item in items:
-            item._object()  # noqa: SLF001
-        return items
+        listed = self._object().get(key)
+        for index, one in enumerate(listed if type(listed) is list else ()):
+            if type(one) is not dict:
+                raise Wild(one, index, self.at(key), self._exact).untamed("an object")
+        return self.elements(key)
 
     def elements(self, key: str) -> list[Wild]:
         """The same, whatever stands in the list: for a batch, of which a bad item must not take the others along."""
@@ -137,6 +141,13 @@ class Wild:
     def maybe_id(self, key: str) -> str | None:
         """An identifier; the empty string counts as none."""
         return None if self._object().get(key) in (None, "") else self.id(key)
+
+    def matching(self, key: str, pattern: re.Pattern[str], wanted: str) -> str:
+        """A string of this form, as it stands: what is to be asked for by it must fit into a URL."""
+        value = self._object().get(key)
+        if type(value) is not str or not pattern.fullmatch(value):
+            raise self.at(key).untamed(wanted)
+        return value
 
     def free_text(self, key: str) -> str | None:
         """What a person may have typed: absent, null or a string, with card numbers masked."""
@@ -194,6 +205,13 @@ class Wild:
     def maybe_flag(self, key: str) -> bool | None:
         return None if self._object().get(key) is None else self.flag(key)
 
+    def maybe_live(self, key: str) -> bool | None:
+        """Whether it says `live`; False for `test`, None if absent."""
+        word = self.maybe_text(key)
+        if word is not None and word not in _MODES:
+            raise self.at(key).untamed("live or test")
+        return _MODES.get(word or "")
+
     def seconds(self, key: str) -> datetime:
         """A time in unix seconds."""
         return self._time(key, self.integer(key), times.from_seconds)
@@ -231,12 +249,17 @@ class Wild:
         if self._object().get(key) is None:
             return None
         value = self.child(key).value
-        if not value:
-            return {}
+        written = orjson.dumps(value)
+        if written.isascii() and not _ODD.search(written):
+            return dict(value)
         if _has_float(value):
             value = self._reread(key)
         masked: dict[str, Any] = _masked(value)
         return masked
+
+    def json_object(self, key: str) -> dict[str, Any] | None:
+        """The same; None where anything but an object stands: for providers that let metadata be of any kind."""
+        return self.json(key) if isinstance(self.at(key).value, dict) else None
 
     def digest(self) -> str:
         """The sha256 of the value, the same however its keys are ordered and spaced."""

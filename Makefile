@@ -22,14 +22,14 @@ mutation: $(VENV)/.installed-test $(VENV)/.installed-mutation ## do the tests no
 	$(BIN)/python -m mutmut results
 
 check: $(VENV)/.installed-test     ## format, lint, types, import contracts
-	$(BIN)/ruff format --check src tests benchmarks faults
-	$(BIN)/ruff check src tests benchmarks faults
+	$(BIN)/ruff format --check src tests benchmarks faults examples
+	$(BIN)/ruff check src tests benchmarks faults examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/.installed-test
-	$(BIN)/ruff format src tests benchmarks faults
-	$(BIN)/ruff check --fix src tests benchmarks faults
+	$(BIN)/ruff format src tests benchmarks faults examples
+	$(BIN)/ruff check --fix src tests benchmarks faults examples
 
 schemas: $(VENV)/.installed-test   ## write schemas/ from canonical.py
 	$(BIN)/paymux schemas --write schemas

@@ -43,7 +43,7 @@ COLUMNS: Final = {"question": "", "asked": "d", "p50 ms": ".2f", "p99 ms": ".2f"
 _COPIES: Final = (
     """
     INSERT INTO deliveries SELECT :row, :id, provider, :account, :at, attempts, sha256, via, proof, secret, method,
-        path, query, url, asked, headers, body FROM deliveries WHERE row = :source
+        path, query, url, asked, headers, body, NULL FROM deliveries WHERE row = :source
     """,
     """
     INSERT INTO items SELECT NULL, :row, position, provider, :account, :event, :event, event_type, occurred_at,

@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paymux.cli.providers import describe
+from paymux.cli.providers import answers, describe
 from paymux.providers import ALL
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _facts(one: Mapping[str, Any]) -> Iterator[str]:
         "documentation": f"<{one['docs']}>",
         "mapping": f"`{one['mapping']}`",
         "proof, without options": f"{one['proof']['kind']} (`{one['proof']['scheme']}`)",
-        "acknowledged with": one["ack"],
+        **answers(one),
         "what makes a status newer": f"its {one['orders_by']}",
         "API": _asked(one["api"]) + (f", at <{one['api']['url']}>" if one["api"] else ""),
     }

@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from paymux.cli import main
+from paymux.cli import main, providers
 from paymux.providers import BY_NAME
 
 
@@ -36,6 +36,36 @@ def test_one_in_full(name):
             assert any(line.split() == [word, str(status)] for line in page.splitlines()), word
     for option in provider.options:
         assert f"\n  {option.name} " in page
+
+
+def test_answers_and_redelivery():
+    """What it is answered with, whose endpoint it asks for, how long it waits and how often it comes again."""
+    lines = run("braintree").stdout.splitlines()
+    for line in (
+        "  acknowledged with: 200",
+        "  refused with: 401",
+        "  handshake: `?bt_challenge=<hex>` is answered by `<public key>|<HMAC of the challenge>`.",
+        "  waits for an answer: 30 s",
+        "  comes again: for 24 hours; every hour; in the sandbox for 3 hours",
+    ):
+        assert line in lines
+    told = json.loads(run("braintree", "--json").stdout)
+    assert told["redelivery"]["window"] == 86_400
+    assert told["handshake"]
+
+
+def test_what_is_not_known_of_redelivery():
+    """It says so."""
+    lines = run("flowlix").stdout.splitlines()
+    assert {"  handshake: none", "  waits for an answer: not known", "  comes again: not known"} <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(30, "30 s"), (60, "60 s"), (600, "10 minutes"), (86_400, "24 hours"), (259_200, "3 days")]
+)
+def test_spans(seconds, told):
+    """Whole units that one would say."""
+    assert providers._span(seconds) == told
 
 
 def test_as_json():

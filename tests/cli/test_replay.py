@@ -173,10 +173,9 @@ def test_an_order_that_cannot_be(run, arguments, code, says):
     assert rows("SELECT count(*) FROM outbox") == [(2,)]
 
 
+@pytest.mark.parametrize("run", ["by serve"], indirect=True)
 def test_a_token_that_is_none(run, monkeypatch):
     """The running paymux refuses it, and what is needed is said."""
-    if run.who is None:
-        pytest.skip("no paymux runs that would ask for one")
     monkeypatch.setenv("PAYMUX_TOKEN", "wrong")
     assert "valid token" in run("replay", "republish", code=1).output.lower()
     monkeypatch.delenv("PAYMUX_TOKEN")

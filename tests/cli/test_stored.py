@@ -132,7 +132,9 @@ def test_one_delivery_step_by_step(journal):
     assert "2026-11-20 12:01:00.000 UTC, via import" in done.stdout
     assert "proof      trusted" in done.stdout
     assert "payment.succeeded" in done.stdout
-    assert "'succeeded' is succeeded, advanced after pending (sequence 2)" in done.stdout
+    assert "an operator vouched for it" in done.stdout
+    assert "'succeeded' is succeeded, by the table of PaymentIntent.status" in done.stdout
+    assert "advanced after pending (sequence 2)" in done.stdout
     assert f"key stripe/acme/{payment()}, seq 2: on Kafka" in done.stdout
     later = paymux("deliveries", "show", "01936f0e-0000-7000-8000-000000000003", "--journal", journal)
     assert "unknown_event_type" in later.stdout

@@ -70,12 +70,14 @@ def test_one_line_for_each_file_in_order():
 def test_a_file_that_cannot_be_read_is_told_in_its_place(tmp_path):
     """The others are answered; the exit code is 2, also where one of them is quarantined."""
     good = SAMPLES / "flowlix/webhooks/payment.failed.json"
-    result = run("--provider", "flowlix", good, "/no/such/file", tmp_path, "-", good, stdin="{")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = run("--provider", "flowlix", good, "/no/such/file", empty, "-", good, stdin="{")
     told = lines(result)
     assert result.exit_code == 2
     assert [line.get("outcome") for line in told] == ["events", None, None, "quarantined", "events"]
     assert told[1] == {"file": "/no/such/file", "error": "No such file or directory"}
-    assert told[2] == {"file": str(tmp_path), "error": "Is a directory"}
+    assert told[2] == {"file": str(empty), "error": "holds no file"}
 
 
 def test_a_file_whose_name_is_no_utf8(tmp_path):

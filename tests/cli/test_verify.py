@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import stripe
 from click.testing import CliRunner
 
 from paymux.cli import main
+from tests.paypal_signing import WEBHOOK_ID, Authority
 
 VECTORS = Path(__file__).parents[2] / "../shared/reference/vectors.json"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -46,6 +48,20 @@ def a_request(**changes):
         "body": body,
     }
     return {name: value for name, value in {**told, **changes}.items() if value is not ...}
+
+
+def a_paypal_request() -> dict:
+    now = datetime(2026, 5, 4, 12, 30, 15, tzinfo=UTC)
+    authority = Authority(now)
+    signer = authority.issue()
+    return {
+        "provider": "paypal",
+        "secrets": [],
+        "headers": {name.decode(): value.decode() for name, value in signer.headers(b"{}", now)},
+        "body": "{}",
+        "options": {"webhook_id": WEBHOOK_ID, "cert_pem": signer.pem, "ca_pem": authority.pem},
+        "received_at": "2026-05-04T12:30:20Z",
+    }
 
 
 class TestOneRequest:
@@ -280,6 +296,41 @@ class TestRequests:
             name="first", url=None, method=None, received_at=None, body_base64=None, options={"tolerance": None}
         )
         assert requests(told) == (0, [{"verified": True, "secret": 0}])
+
+    def test_paypal_by_its_webhook_id_or_a_secret(self):
+        """The id may come as the option or in the secrets' place; an empty secret verifies nothing."""
+        told = a_paypal_request()
+        given = {"cert_pem": told["options"]["cert_pem"], "ca_pem": told["options"]["ca_pem"]}
+        lines = (
+            told,
+            told | {"options": given, "secrets": ["another", WEBHOOK_ID]},
+            told | {"secrets": [""]},
+            told | {"options": given},
+            told | {"options": told["options"] | {"webhook_id": "another"}},
+            told | {"options": told["options"] | {"tolerance": 1}, "received_at": "2026-05-04T12:40:00Z"},
+        )
+        code, results = requests(*map(json.dumps, lines))
+        assert (code, results) == (
+            1,
+            [
+                {"verified": True, "secret": None},
+                {"verified": True, "secret": 1},
+                {"verified": False, "reason": "secret_unusable"},
+                {"verified": False, "reason": "secret_unusable"},
+                {"verified": False, "reason": "signature_mismatch"},
+                {"verified": False, "reason": "too_old"},
+            ],
+        )
+
+    def test_paypal_without_its_certificate_cannot_be_judged(self):
+        """Nothing is fetched here; what can be told without it is told."""
+        told = a_paypal_request()
+        told["options"] = {"webhook_id": WEBHOOK_ID}
+        lie = told | {"headers": told["headers"] | {"PAYPAL-CERT-URL": "https://evil.example/CERT-1"}}
+        code, (first, second) = requests(json.dumps(told), json.dumps(lie))
+        assert code == 2
+        assert "cert_pem and ca_pem" in first["error"]
+        assert second == {"verified": False, "reason": "certificate_url"}
 
     def test_no_secret_is_ever_printed(self):
         """Neither a result nor an error holds one."""

@@ -50,7 +50,7 @@ def test_the_wheel_is_whole(wheel):
     for provider in ("stripe", "flowlix"):
         for sample in samples.webhooks(provider):
             assert f"paymux/sandbox/samples/{provider}/webhooks/{sample.label}.json" in names
-    assert "paymux/py.typed" in names
+    assert {"paymux/py.typed", "paymux/cli/skeleton/provider.py.txt", "paymux/testing/suite/__init__.py"} <= {*names}
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/"))]
 
 

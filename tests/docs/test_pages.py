@@ -88,7 +88,7 @@ def test_an_example_configuration(block, tmp_path):
     file = tmp_path / "paymux.toml"
     file.write_text(re.sub(r"file:[^\"]+", f"file:{secret}", block))
     environ = dict.fromkeys(re.findall(r"env:(\w+)", block), "whsec_" + "A" * 40)
-    environ |= {name: "A" * 24 for name in environ if name.endswith(("TOKEN", "KEY"))}
+    environ |= {name: "A" * 64 for name in environ if name.endswith(("TOKEN", "KEY"))}
     assert build_accounts(load(file, environ), installed())
 
 
@@ -172,6 +172,7 @@ def test_every_answer_has_its_row():
     made = [value for value in vars(answers).values() if isinstance(value, Answer)] + [answers.too_many(1)]
     known = {(str(answer.status), answer.body.decode()) for answer in made if answer is not answers.HEALTHY}
     known |= {(str(provider.ack.status), provider.ack.body.decode()) for provider in ALL}
+    known |= {(str(provider.refusal), answers.unauthorized(provider.refusal).body.decode()) for provider in ALL}
     assert told == known
 
 
@@ -182,7 +183,7 @@ def test_every_answer_has_its_row():
 def test_every_option_of_a_command_has_its_row(name):
     """Below the command's heading, those of its subcommands too; none is left over."""
     command = getattr(import_module(COMMANDS[name][0]), name)
-    commands = command.commands.values() if isinstance(command, click.Group) else [command]
+    commands = [command, *command.commands.values()] if isinstance(command, click.Group) else [command]
     options = {
         opt
         for each in commands

@@ -195,6 +195,27 @@ def test_the_class_of_a_response_code(code, category):
     assert failure == Failure(category=category, code=code, message="Insufficient Funds")
 
 
+def test_a_failed_authentication():
+    """3D Secure was not gone through: the payment failed, and its response code says of what."""
+    block = one(sample("payment_authentication_failed")).block
+    assert (block.status, block.amount) == (PaymentStatus.FAILED, Money(4250, "EUR", 2))
+    assert block.failure == Failure(
+        category=FailureCategory.AUTHENTICATION,
+        code="20152",
+        message="Initial 3DS transaction not completed within 15 minutes",
+    )
+
+
+def test_an_event_without_an_id():
+    """The digest of its body is the key: the same bytes are the same event, other bytes another."""
+    event = json.loads(sample("payment_authentication_failed"))
+    del event["id"]
+    again, other = json.dumps(event).encode(), json.dumps(event | {"version": "1.2.5"}).encode()
+    assert item(again).event_key == item(again).event_key
+    assert len({item(again).event_key, item(other).event_key}) == 2
+    assert one(again).block.status is PaymentStatus.FAILED
+
+
 def test_a_declined_capture():
     """The payment stays as it was: one attempt failed."""
     statement = one(sample("payment_capture_declined"))
@@ -360,6 +381,24 @@ def test_every_dispute_event_has_its_status(label, status):
 def test_how_a_dispute_was_resolved(reason, status):
     """Only a rapid resolution gives the money back again; without a reason it was refunded before."""
     assert one(sample("dispute_resolved", resolved_reason=reason)).block.status is status
+
+
+def test_a_dispute_of_the_previous_platform():
+    """It says neither amount nor code; what it says of whom and what became of it counts."""
+    assert one(sample("dispute_won--previous_platform")).block == Dispute(
+        id="dsp_5b81d3f7c2e94a60b8d1",
+        payment_id="pay_q2w4m6xk8r3z5t7nj4vb6ch2dy",
+        status=DisputeStatus.WON,
+        provider_status="dispute_won",
+        stage="chargeback",
+        reason=DisputeReason(category="canceled_recurring", code=None),
+    )
+
+
+def test_half_a_disputes_amount():
+    """Without its currency it is quarantined."""
+    outcome = item(sample("dispute_won", currency=...)).outcome
+    assert (outcome.reason, outcome.path) == ("shape", "/data/currency")
 
 
 def test_a_resolution_that_no_page_names():

@@ -172,6 +172,15 @@ def test_an_event_asks_for_its_object(label, ref, settles):
     assert item.outcome == Lookup(objects=(ObjectRef(object=ref[0], id=ref[1]),), settles=frozenset(settles))
 
 
+def test_an_event_without_a_time():
+    """Its object is asked for all the same: what time it was told at is the least of it."""
+    sent = json.loads(body("payments.confirmed"))
+    del sent["events"][0]["created_at"]
+    [item] = items(json.dumps(sent).encode())
+    assert isinstance(item.outcome, Lookup)
+    assert item.occurred_at is None
+
+
 @pytest.mark.parametrize("bad", ["../refunds", "PM 1", "", "PM/1", "P" * 65, None, 7])
 def test_an_id_that_is_none(bad):
     """What could not stand in a URL is quarantined at its place."""

@@ -453,6 +453,20 @@ def test_an_event_about_something_else():
     assert found.outcome.reason == "unknown_event_type"
 
 
+@pytest.mark.parametrize("kind", ["refund", "chargeback", None])
+def test_an_answer_that_is_no_payment(kind):
+    """A refund has an id, a status and an amount as well, and must not be taken for a payment."""
+    [found] = translate(ACCOUNT, answer("payment", resource=kind))
+    assert (found.outcome.reason, found.outcome.path) == ("shape", "/resource")
+
+
+@pytest.mark.parametrize(("value", "purpose"), [("0.00", "verification"), ("0.01", "payment")])
+def test_a_payment_of_nothing(value, purpose):
+    """It sets up a mandate, and is no revenue."""
+    amount = {"currency": "EUR", "value": value}
+    assert one(sample("payment.paid", amount=amount)).block.purpose == purpose
+
+
 def test_an_answer_without_its_embedded_objects():
     """Lists have none: the payment alone speaks."""
     [payment] = stated(answer("payment--partially-refunded", _embedded=...))

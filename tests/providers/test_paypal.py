@@ -134,6 +134,7 @@ def test_a_capture():
         status=PaymentStatus.SUCCEEDED,
         provider_status="COMPLETED",
         amount=euros(12990),
+        amount_captured=euros(12990),
         fee=euros(489),
         reference="INV-2026-0342",
         created_at=at("2026-03-02T09:20:44+00:00"),
@@ -183,6 +184,7 @@ def test_a_payment_that_failed(label):
     """Declined and denied are the same."""
     block = one(sample(label)).block
     assert block.status is PaymentStatus.FAILED
+    assert block.amount_captured is None
     assert block.failure.category is FailureCategory.DECLINED
 
 
@@ -398,6 +400,35 @@ def test_a_dispute_that_nobody_understands(changes, reason, path):
     assert (outcome.reason, outcome.path) == (reason, path)
 
 
+@pytest.mark.parametrize(
+    ("told", "due"),
+    [
+        ("2026-03-22T07:31:04.000Z", at("2026-03-22T07:31:04+00:00")),
+        ("2026-03-22T09:31:04.000+02:00", at("2026-03-22T07:31:04+00:00")),
+        ("2026-03-22T07:31:04.000", None),
+        (None, None),
+    ],
+)
+def test_until_when_a_dispute_is_to_be_answered(told, due):
+    """The simulator's payloads have a time without an offset, which says no moment: the dispute is told without it."""
+    block = one(sample("CUSTOMER.DISPUTE.CREATED", seller_response_due_date=told)).block
+    assert block.evidence_due_at == due
+
+
+@pytest.mark.parametrize("word", ["UNAUTHORISED", "UNAUTHORIZED"])
+def test_a_reason_that_is_written_in_two_ways(word):
+    """PayPal's page has the one, the simulator the other."""
+    reason = one(sample("CUSTOMER.DISPUTE.CREATED", reason=word)).block.reason
+    assert reason == DisputeReason(category="fraud", code=word)
+
+
+def test_a_dispute_in_the_simulators_older_form():
+    """Its status is a number that no page explains, so nobody guesses what it means."""
+    body = sample("RISK.DISPUTE.CREATED", status=..., dispute_status=1000, dispute_reason=2)
+    found = item_of(body).outcome
+    assert (found.reason, found.path) == ("unknown_status", "/resource/dispute_status")
+
+
 def test_a_dispute_about_several_transactions():
     """It belongs to none of them; several rows about one transaction are one."""
     [first] = json.loads(sample("CUSTOMER.DISPUTE.CREATED"))["resource"]["disputed_transactions"]
@@ -541,6 +572,22 @@ async def test_a_captures_life():
     ]
 
 
+@pytest.mark.parametrize(
+    ("label", "status"),
+    [("COMPLETED", "succeeded"), ("CANCELLED", "canceled"), ("DENIED", "failed"), ("FAILED", "failed")],
+)
+async def test_how_a_pending_refund_ends(label, status):
+    """It is one refund of one capture, whatever its events are called."""
+    moved = await told("PAYMENT.REFUND.PENDING", f"PAYMENT.REFUND.{label}")
+    assert moved == [("refund.pending", "first"), (f"refund.{status}", "advanced")]
+
+
+async def test_an_order_that_is_saved_and_voided():
+    """It has no capture: the order alone tells of it."""
+    moved = await told("CHECKOUT.ORDER.SAVED", "CHECKOUT.ORDER.VOIDED")
+    assert moved == [("payment.pending", "first"), ("payment.canceled", "advanced")]
+
+
 async def test_what_was_refunded_is_the_refunds():
     """The payment's state adds them up."""
     records = await published(
@@ -640,14 +687,15 @@ def test_a_published_example(path):
         assert item.outcome == Ignored()
 
 
-# https://developer.paypal.com/api/rest/webhooks/event-names/, payments, payouts, checkout and disputes.
+# Payments, payouts, checkout and disputes, of https://developer.paypal.com/api/rest/webhooks/event-names/ and of the
+# list that PayPal's API gives: https://developer.paypal.com/docs/api/webhooks/v1/#webhooks-event-types_list
 DOCUMENTED = {
     "PAYMENT.AUTHORIZATION": "CREATED VOIDED",
     "PAYMENT.CAPTURE": "DECLINED COMPLETED PENDING REFUNDED REVERSED DENIED",
-    "PAYMENT.REFUND": "PENDING FAILED",
+    "PAYMENT.REFUND": "PENDING COMPLETED CANCELLED DENIED FAILED",
     "PAYMENT.PAYOUTSBATCH": "DENIED PROCESSING SUCCESS",
     "PAYMENT.PAYOUTS-ITEM": "BLOCKED CANCELED DENIED FAILED HELD REFUNDED RETURNED SUCCEEDED UNCLAIMED",
-    "CHECKOUT.ORDER": "APPROVED COMPLETED PROCESSED",
+    "CHECKOUT.ORDER": "SAVED APPROVED COMPLETED PROCESSED VOIDED",
     "CHECKOUT.PAYMENT-APPROVAL": "REVERSED",
     "CUSTOMER.DISPUTE": "CREATED RESOLVED UPDATED",
     "RISK.DISPUTE": "CREATED",

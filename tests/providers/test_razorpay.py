@@ -177,6 +177,12 @@ def test_a_captured_payment_says_all_it_knows():
     assert (found.at, found.facts) == (at(5), ())
 
 
+@pytest.mark.parametrize(("amount", "purpose"), [(0, "verification"), (100, "payment")])
+def test_a_payment_of_nothing(amount, purpose):
+    """An e-mandate is authorized by one of 0, which is no revenue."""
+    assert one(sample("payment.captured", amount=amount)).block.purpose == purpose
+
+
 def test_what_an_order_adds():
     """The receipt is the merchant's reference; order.paid says nothing else that payment.captured doesn't."""
     assert one(sample("order.paid")).block.reference == "B-20417"

@@ -83,6 +83,23 @@ def test_the_head_says_what_the_envelope_says():
     assert item.livemode is True
 
 
+@pytest.mark.parametrize("created", ["2026-03-04T10:08:40.454726", "2026-03-04T10:08:40"])
+def test_a_time_without_an_offset(created):
+    """As in a published example: it does not say when, so only the object's own time counts."""
+    event = json.loads(sample("dispute.state.updated")) | {"created_at": created}
+    [item] = translate(ACCOUNT, verify(WAY.delivery(json.dumps(event).encode()), ACCOUNT.checks))
+    assert item.occurred_at is None
+    [statement] = item.outcome.statements
+    assert statement.at == at(event["data"]["object"]["dispute"]["updated_at"])
+
+
+def test_a_time_that_is_none():
+    """Quarantined, in any form that Square does not show."""
+    event = json.loads(sample("dispute.state.updated")) | {"created_at": "yesterday"}
+    found = outcome(json.dumps(event).encode())
+    assert (found.reason, found.path) == ("shape", "/created_at")
+
+
 # --- payments
 
 

@@ -16,7 +16,7 @@ from paymux.canonical import EVENT
 from paymux.delivery import Asked, ObjectRef, Verified, Via
 from paymux.money import Money
 from paymux.records import offline_events
-from paymux.signatures import confirmed
+from paymux.signatures import confirmed, remembered
 from paymux.statement import Ignored, Item, Lookup, Quarantined, Stated, Statement
 from paymux.testing import junk
 from paymux.testing.ways import NOW, Way
@@ -51,7 +51,7 @@ REASONS = {
 def verifier(way: Way) -> Prove:
     """Bodies as verified: what verification says is held elsewhere; junk need not be signed to be translated."""
     proven = way.prove(way.delivery(way.samples[0].body), way.account())
-    return lambda body: Verified(replace(proven.delivery, body=body), proven.proof, proven.secret)
+    return lambda body: remembered(replace(proven.delivery, body=body), proven.proof, proven.secret)
 
 
 def verified(way: Way, body: bytes) -> Verified:

@@ -67,11 +67,11 @@ def hold_to_junk(way: Way, account: Account, body: bytes, prove: Prove) -> None:
 
 def _sums(way: Way, document: Any, spoiled: Spoiled) -> set[Decimal]:
     """What an amount may be where a number replaced a number (or a text of digits: some write both) or null, or a flag
-    a flag: what now stands there, as it is, in minor units, and added to or subtracted from the other numbers. Nothing,
-    where the type is wrong.
+    a flag (or the text of one): what now stands there, as it is, in minor units, and added to or subtracted from the
+    other numbers. Nothing, where the type is wrong.
     """
     old = junk.leaf(document, spoiled.path)
-    if type(old) is bool and spoiled.what == "true":
+    if spoiled.what == "true" and str(old).lower() in ("true", "false"):
         new = Decimal(0)
     elif (old is None or type(old) in (int, float) or str(old).isdecimal()) and spoiled.number is not None:
         new = spoiled.number

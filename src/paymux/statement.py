@@ -36,6 +36,16 @@ def refunded(amount: Money | None, *, full: bool) -> tuple[Fact, ...]:
     return (Fact(name="refunded", says=(int(full), amount.minor if amount else 0)),)
 
 
+def in_full(amount: Money, returned: Money | None) -> bool:
+    """All of it was refunded: no less, and not nothing of nothing."""
+    return returned is not None and 0 < amount.minor <= returned.minor
+
+
+def purpose(amount: Money) -> Literal["payment", "verification"]:
+    """For providers that check a method by a payment of nothing."""
+    return "payment" if amount.minor else "verification"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """What one object says of a payment, refund, dispute or payout.

@@ -590,6 +590,14 @@ def test_platform_webhooks_without_a_number_of_their_own():
     assert items(json.dumps(found | {"timestamp": "2026-01-08T09:31:00+01:00"}).encode())[0].event_key not in keys
 
 
+@pytest.mark.parametrize("verb", ["created", "updated", "deleted"])
+def test_a_top_up_that_was_set_up(verb):
+    """Configuration, like a sweep: ignored."""
+    found = json.loads(sample("balancePlatform.accountHolder.updated"))
+    body = json.dumps(found | {"type": f"balancePlatform.balanceAccount.recurringTopUp.{verb}"}).encode()
+    assert isinstance(outcome(body), Ignored)
+
+
 def test_an_environment_that_is_none():
     """Neither live nor test: quarantined."""
     found = json.loads(sample("balancePlatform.transfer.updated")) | {"environment": "staging"}

@@ -98,6 +98,13 @@ def test_an_authentication(word):
     assert item(body).outcome == Ignored()
 
 
+@pytest.mark.parametrize("name", ["source_updated", "issuing_dispute_closed"])
+def test_cards_of_customers_and_of_the_merchants_own(name):
+    """No payment to this merchant is told by them: ignored, whatever they carry."""
+    event = {"id": "evt_1", "type": name, "created_on": "2026-03-02T09:15:03Z", "event_data": {"status": "won"}}
+    assert item(json.dumps(event).encode()).outcome == Ignored()
+
+
 def test_what_is_no_json():
     """It has been sent: what is proven and unreadable is quarantined, and answered with a 2xx."""
     outcome = item(b'{"id": "evt_1", "type": "authentication_failed",\n\xef\xbf\xbd\n{"reason": "Declined"}\n}').outcome

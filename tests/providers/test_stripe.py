@@ -209,14 +209,25 @@ def test_no_type_is_in_both_lists():
 
 
 @pytest.mark.parametrize(
-    "name", ["checkout.session.completed", "invoice.paid", "v1.invoice.paid", "v2.core.event_destination.ping"]
+    "name",
+    [
+        "checkout.session.completed",
+        "invoice.paid",
+        "v1.invoice.paid",
+        "v2.core.event_destination.ping",
+        "ping",
+        "sku.updated",
+    ],
 )
 def test_an_ignored_type_is_ignored_whatever_it_carries(name):
     """Its object is not even looked at."""
     assert isinstance(outcome(json.dumps({"id": "evt_1", "type": name, "created": NOW}).encode()), Ignored)
 
 
-@pytest.mark.parametrize("name", ["payment_intent.dissolved", "charge", "v1.payment_intent", "v3.core.event"])
+@pytest.mark.parametrize(
+    "name",
+    ["payment_intent.dissolved", "charge", "v1.payment_intent", "v3.core.event", "transfer.paid", "v1.sku.updated"],
+)
 def test_an_unknown_type_is_quarantined(name):
     """Also below a family that is known."""
     assert outcome(sample("payment_intent.succeeded", envelope={"type": name})).reason == "unknown_event_type"

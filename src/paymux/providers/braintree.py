@@ -429,6 +429,8 @@ IGNORED: Final = frozenset(
         "check",
         "connected_merchant_paypal_status_changed",
         "connected_merchant_status_transitioned",
+        "granted_payment_instrument_revoked",
+        "granted_payment_instrument_update",
         "granted_payment_method_revoked",
         "grantor_updated_granted_payment_method",
         "oauth_access_revoked",

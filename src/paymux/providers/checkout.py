@@ -10,6 +10,9 @@
 - Signed as hex HMAC-SHA256 of the body in `Cko-Signature`, without a time. An Authorization header may come along; it
   is not needed. Delivered at least once, in no order; how often and how long is not documented.
 - The action's own time (`processed_on`) orders; disputes have only the event's (`created_on`, once `timestamp`).
+- The previous platform's webhooks have the same form, with less in it: no balances, and disputes without an amount.
+  https://www.checkout.com/docs/previous/reporting-and-insights/webhooks/webhook-examples/dispute_won
+- The example of `payment_authentication_failed` is the only one without an event id: the body's digest stands for it.
 - Minor units of ISO 4217, but for CLP, which has two decimals.
   https://www.checkout.com/docs/payments/accept-payments/format-the-amount-value
 - `authentication_failed` has come as something that is no JSON (checkout-sdk-node, issue 408): quarantined as `shape`.
@@ -38,7 +41,7 @@ from paymux.canonical import (
 from paymux.money import from_minor
 from paymux.provider import Provider, Redelivery, Transitions
 from paymux.signatures.raw_hmac import RawHmac
-from paymux.statement import Fact, Head, Statement, refunded
+from paymux.statement import Fact, Head, Statement, in_full, refunded
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,6 +61,7 @@ STATUSES: Final = {
     "payment_captured": PaymentStatus.SUCCEEDED,  # or partially_captured, by its balances
     "payment_voided": PaymentStatus.CANCELED,  # or what is left of a payment voided in part, by its balances
     "payment_declined": PaymentStatus.FAILED,
+    "payment_authentication_failed": PaymentStatus.FAILED,
     "payment_returned": PaymentStatus.FAILED,
     "payment_canceled": PaymentStatus.CANCELED,
     "payment_expired": PaymentStatus.EXPIRED,
@@ -129,7 +133,7 @@ EXPONENTS: Final = {"CLP": 2}
 
 def head(_verified: Verified, body: Wild) -> Head:
     return Head(
-        event_key=body.id("id"),
+        event_key=body.maybe_id("id") or body.digest(),
         event_type=body.text("type"),
         occurred_at=body.maybe_rfc3339("created_on") or body.maybe_rfc3339("timestamp"),
     )
@@ -216,7 +220,7 @@ def _payment(
         paid_at=at if status is PaymentStatus.SUCCEEDED else None,
         metadata=data.json("metadata"),
     )
-    full = captured is not None and returned is not None and 0 < captured.minor <= returned.minor
+    full = captured is not None and in_full(captured, returned)
     return Statement(block=block, at=at, payment_id=block.id, facts=(*facts, *refunded(returned, full=full)))
 
 
@@ -290,7 +294,7 @@ def _dispute(data: Wild, head: Head, status: DisputeStatus) -> Statement:
         status=status,
         provider_status=head.event_type,
         stage="arbitration" if "_arbitration_" in (head.event_type or "") else "chargeback",
-        amount=_money(data, "amount"),
+        amount=_maybe_money(data, "amount"),
         reason=DisputeReason(category=data.maybe_text("category"), code=data.maybe_text("reason_code")),
         evidence_due_at=data.maybe_rfc3339("evidence_required_by"),
     )
@@ -354,6 +358,7 @@ CHECKOUT: Final = Provider(
         "payment_approved": payment,
         "payment_pending": payment,
         "payment_declined": payment,
+        "payment_authentication_failed": payment,
         "payment_canceled": payment,
         "payment_expired": payment,
         "payment_retry_scheduled": payment,
@@ -401,10 +406,13 @@ CHECKOUT: Final = Provider(
             "sub_entity_created",
             "vmss_failed",
             "vmss_passed",
+            # Cards of customers that were replaced.
+            "source_updated",
             # Cards that the merchant issues.
             "3ds_card_enrolled",
             "authorization_approved",
             "authorization_declined",
+            "issuing_dispute_closed",
             "presentment_received",
             "reversal_approved",
             "reversal_declined",

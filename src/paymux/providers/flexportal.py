@@ -102,10 +102,7 @@ def scheduled(body: Wild, _head: Head) -> Lookup:
 
 
 def payment_state(payment: Wild, _asked: Asked) -> tuple[Statement, ...]:
-    word = payment.text("status")
-    status = STATUSES.get(word)
-    if status is None:
-        raise payment.at("status").unknown("payment status", reason="unknown_status")
+    word, status = payment.text("status"), payment.status("status", STATUSES)
     late_fee = _maybe_money(payment, "lateFeeAmount") if payment.maybe_flag("lateFeeApplied") else None
     block = Payment(
         id=payment.id("paymentId"),
@@ -147,10 +144,7 @@ def _named(body: Wild) -> ObjectRef:
 
 
 def _ref(found: Wild, key: str) -> ObjectRef:
-    payment_id = found.text(key)
-    if not PAYMENT_ID.fullmatch(payment_id):
-        raise found.at(key).untamed("a payment id")
-    return ObjectRef(object="payment", id=payment_id)
+    return ObjectRef(object="payment", id=found.matching(key, PAYMENT_ID, "a payment id"))
 
 
 def _due(payment: Wild, late_fee: Money | None) -> Money:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal
 
 from paymux.canonical import Entity, Failure, FailureCategory, Method, Payment, PaymentStatus, Refund, RefundStatus
 from paymux.delivery import Proof
@@ -42,14 +42,11 @@ from paymux.times import to_rfc3339
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from enum import StrEnum
 
     from paymux.delivery import Asked, Verified
     from paymux.money import Money
     from paymux.signatures import Scheme
     from paymux.wild import Wild
-
-_Status = TypeVar("_Status", bound="StrEnum")
 
 # Flexprice's payment_status -> ours. Refunded and overpaid payments did succeed; the rest is a fact beside that.
 STATUSES: Final = {
@@ -174,7 +171,7 @@ def refund_state(found: Wild, _asked: Asked) -> tuple[Statement, ...]:
 
 
 def _payment(found: Wild) -> Statement:
-    word, status = _status(found, "payment_status", STATUSES)
+    word, status = found.text("payment_status"), found.status("payment_status", STATUSES)
     purpose, destination_id = _purpose(found), found.maybe_id("destination_id")
     block = Payment(
         id=found.id("id"),
@@ -202,7 +199,7 @@ def _payment(found: Wild) -> Statement:
 
 
 def _refund(found: Wild) -> Statement:
-    word, status = _status(found, "refund_status", REFUND_STATUSES)
+    word, status = found.text("refund_status"), found.status("refund_status", REFUND_STATUSES)
     metadata = found.maybe_child("metadata")
     block = Refund(
         id=found.id("id"),
@@ -223,14 +220,6 @@ def _refund(found: Wild) -> Statement:
         at=block.updated_at or _stamp(found, word) or block.created_at,
         payment_id=block.payment_id,
     )
-
-
-def _status(found: Wild, key: str, table: Mapping[str, _Status]) -> tuple[str, _Status]:
-    word = found.text(key)
-    status = table.get(word)
-    if status is None:
-        raise found.at(key).unknown("status", reason="unknown_status")
-    return word, status
 
 
 def _purpose(found: Wild) -> Literal["payment", "verification"]:

@@ -22,7 +22,7 @@ from paymux.delivery import ObjectRef
 from paymux.money import from_minor
 from paymux.provider import Api, Endpoint, Listing, Provider, Redelivery
 from paymux.signatures.svix import Svix, message_id
-from paymux.statement import Head, Lookup, Statement, refunded
+from paymux.statement import Head, Lookup, Statement, in_full, refunded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,17 +80,12 @@ def head(verified: Verified, body: Wild) -> Head:
 
 def payment(body: Wild, _head: Head) -> Lookup:
     named = body.maybe_child("data") or body
-    payment_id = named.text("id")
-    if not PAYMENT_ID.fullmatch(payment_id):
-        raise named.at("id").untamed("a payment id")
+    payment_id = named.matching("id", PAYMENT_ID, "a payment id")
     return Lookup(objects=(ObjectRef(object="payment", id=payment_id),), settles=SETTLED)
 
 
 def payment_state(payment: Wild, _asked: Asked) -> tuple[Statement, ...]:
-    word = payment.text("status")
-    status = STATUSES.get(word)
-    if status is None:
-        raise payment.at("status").unknown("payment status", reason="unknown_status")
+    word, status = payment.text("status"), payment.status("status", STATUSES)
     amount, amount_refunded = _money(payment, "amount"), _maybe_money(payment, "refundedAmount")
     block = Payment(
         id=payment.id("id"),
@@ -113,9 +108,7 @@ def payment_state(payment: Wild, _asked: Asked) -> tuple[Statement, ...]:
     )
     # A partial refund leaves `status` and `refunded` as they were: only the amount tells.
     succeeded = status is PaymentStatus.SUCCEEDED
-    full = succeeded and (
-        word == "refunded" or (amount_refunded is not None and 0 < amount.minor <= amount_refunded.minor)
-    )
+    full = succeeded and (word == "refunded" or in_full(amount, amount_refunded))
     return (
         Statement(
             block=block,

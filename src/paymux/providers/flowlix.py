@@ -24,25 +24,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from paymux.canonical import Failure, FailureCategory, Method, Payment, PaymentStatus, Refund, RefundStatus
 from paymux.money import from_minor
 from paymux.provider import Api, Endpoint, Listing, Option, Provider
 from paymux.signatures.timestamped_hmac import TimestampedHmac
-from paymux.statement import Head, Statement, refunded
+from paymux.statement import Head, Statement, in_full, refunded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from enum import StrEnum
 
     from paymux.delivery import Asked, Verified
     from paymux.money import Money
     from paymux.signatures import Scheme
     from paymux.wild import Wild
-
-_Status = TypeVar("_Status", bound="StrEnum")
 
 # Flowlix's word -> ours.
 STATUSES: Final = {
@@ -107,7 +104,7 @@ def payment_state(found: Wild, _asked: Asked) -> tuple[Statement, ...]:
 
 
 def _payment(found: Wild, event_at: datetime | None) -> Statement:
-    status = _status(found, STATUSES)
+    status = found.status("status", STATUSES)
     amount = _money(found, "amount")
     amount_refunded = _money(found, "amount_refunded") if "amount_refunded" in found else None
     block = Payment(
@@ -128,12 +125,12 @@ def _payment(found: Wild, event_at: datetime | None) -> Statement:
         block=block,
         at=_entered(found, found.text("status")) or event_at or block.created_at,
         payment_id=block.id,
-        facts=refunded(amount_refunded, full=_in_full(amount, amount_refunded)),
+        facts=refunded(amount_refunded, full=in_full(amount, amount_refunded)),
     )
 
 
 def _refund(found: Wild, payment_id: str, event_at: datetime | None) -> Statement:
-    status = _status(found, REFUND_STATUSES)
+    status = found.status("status", REFUND_STATUSES)
     block = Refund(
         id=found.id("id"),
         payment_id=payment_id,
@@ -153,19 +150,8 @@ def _refund(found: Wild, payment_id: str, event_at: datetime | None) -> Statemen
     )
 
 
-def _status(found: Wild, table: Mapping[str, _Status]) -> _Status:
-    status = table.get(found.text("status"))
-    if status is None:
-        raise found.at("status").unknown("status", reason="unknown_status")
-    return status
-
-
 def _money(found: Wild, key: str) -> Money:
     return from_minor(found.integer(key), found.text("currency"))
-
-
-def _in_full(amount: Money, amount_refunded: Money | None) -> bool:
-    return amount_refunded is not None and 0 < amount.minor <= amount_refunded.minor
 
 
 def _entered(found: Wild, word: str) -> datetime | None:

@@ -41,7 +41,7 @@ from paymux.delivery import ObjectRef
 from paymux.money import from_minor
 from paymux.provider import Api, Endpoint, Listing, Option, Provider, Redelivery, Transitions
 from paymux.signatures.raw_hmac import RawHmac
-from paymux.statement import Fact, Head, Lookup, Statement, refunded
+from paymux.statement import Fact, Head, Lookup, Statement, in_full, refunded
 from paymux.times import to_rfc3339
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def head(_verified: Verified, event: Wild) -> Head:
     return Head(
         event_key=event.id("id"),
         event_type=f"{event.text('resource_type')}.{event.text('action')}",
-        occurred_at=event.rfc3339("created_at"),
+        occurred_at=event.maybe_rfc3339("created_at"),
     )
 
 
@@ -157,10 +157,7 @@ def payout(event: Wild, _head: Head, *, settles: frozenset[str] = ANY) -> Lookup
 
 
 def _lookup(event: Wild, name: str, settles: frozenset[str]) -> Lookup:
-    links = event.child("links")
-    found = links.id(name)
-    if not ID.fullmatch(found):
-        raise links.at(name).untamed(f"the id of a {name}")
+    found = event.child("links").matching(name, ID, f"the id of a {name}")
     return Lookup(objects=(ObjectRef(object=name, id=found),), settles=settles)
 
 
@@ -219,12 +216,11 @@ def payment_state(found: Wild, asked: Asked) -> tuple[Statement, ...]:
         metadata=found.json("metadata"),
     )
     settled = (Fact(name="settled", says=(1,)),) if word == "paid_out" else ()
-    full = returned is not None and 0 < amount.minor <= returned.minor
     told = Statement(
         block=block,
         at=asked.occurred_at,
         payment_id=block.id,
-        facts=(*refunded(returned, full=full), *settled),
+        facts=(*refunded(returned, full=in_full(amount, returned)), *settled),
     )
     return (told, *_chargeback(block, asked))
 

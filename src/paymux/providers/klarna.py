@@ -32,7 +32,7 @@ from paymux.money import from_minor
 from paymux.provider import Api, Endpoint, Option, Provider, Redelivery, Transitions
 from paymux.signatures.hint import Hint
 from paymux.signatures.raw_hmac import RawHmac
-from paymux.statement import Head, Lookup, Statement, refunded
+from paymux.statement import Head, Lookup, Statement, in_full, refunded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,9 +77,7 @@ def head(_verified: Verified, body: Wild) -> Head:
 
 
 def reviewed(body: Wild, _head: Head) -> Lookup:
-    order_id = body.id("order_id")
-    if not ORDER_ID.fullmatch(order_id):
-        raise body.at("order_id").untamed("an order's id")
+    order_id = body.matching("order_id", ORDER_ID, "an order's id")
     return Lookup(objects=(ObjectRef(object="order", id=order_id),), settles=REVIEWED)
 
 
@@ -98,8 +96,8 @@ def order_state(order: Wild, _asked: Asked) -> tuple[Statement, ...]:
         failure=_REJECTED if status is PaymentStatus.FAILED else None,
         created_at=order.rfc3339("created_at"),
     )
-    full = 0 < captured.minor <= returned.minor
-    return (Statement(block=block, payment_id=block.id, facts=refunded(returned, full=full)),)
+    facts = refunded(returned, full=in_full(captured, returned))
+    return (Statement(block=block, payment_id=block.id, facts=facts),)
 
 
 def _status(order: Wild, captured: Money) -> PaymentStatus:

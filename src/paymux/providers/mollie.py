@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 from paymux.canonical import (
@@ -45,7 +45,7 @@ from paymux.money import from_major
 from paymux.provider import Api, Endpoint, Listing, Option, Provider, Redelivery, Transitions
 from paymux.signatures.hint import Hint
 from paymux.signatures.mollie_hmac import MollieHmac
-from paymux.statement import Fact, Head, Lookup, Statement, refunded
+from paymux.statement import Fact, Head, Lookup, Statement, in_full, purpose, refunded
 from paymux.wild import parse_form, parse_json
 
 if TYPE_CHECKING:
@@ -132,8 +132,6 @@ SETTLED: Final = frozenset(
     }
 )
 
-MODES: Final = {"live": True, "test": False}
-
 PAYMENT_ID: Final = re.compile(r"tr_[A-Za-z0-9]{1,64}")
 EVENT_ID: Final = re.compile(r"(?:event|whe)_[A-Za-z0-9]{1,64}")
 
@@ -146,11 +144,12 @@ def head(verified: Verified, body: Wild) -> Head:
     """The form has no event type: the kind of its object stands for it. What proves nothing has no event key."""
     if "type" not in body:
         return Head(event_key=None, event_type=_kind(body))
+    found = body.maybe_child("_embedded", "entity")
     return Head(
         event_key=None if verified.proof is Proof.HINT else body.id("id"),
         event_type=body.text("type"),
         occurred_at=body.rfc3339("createdAt"),
-        livemode=_mode(body.maybe_child("_embedded", "entity")),
+        livemode=found.maybe_live("mode") if found else None,
     )
 
 
@@ -167,11 +166,13 @@ def event(body: Wild, head: Head) -> tuple[Statement, ...] | Lookup:
         return Lookup(objects=(_ref(body, "entityId"),))
     if found is not None and "paymentId" in found:
         return Lookup(objects=(_ref(found, "paymentId"),))
-    return Lookup(objects=(ObjectRef(object="event", id=_matching(body, "id", EVENT_ID, "an event id")),))
+    return Lookup(objects=(ObjectRef(object="event", id=body.matching("id", EVENT_ID, "an event id")),))
 
 
 def payment_state(found: Wild, _asked: Asked) -> tuple[Statement, ...]:
     """The payment, its refunds oldest first, its chargebacks. https://docs.mollie.com/reference/get-payment"""
+    if found.text("resource") != "payment":
+        raise found.at("resource").untamed("a payment")
     embedded = found.maybe_child("_embedded")
     refunds = embedded.children("refunds") if embedded else []
     chargebacks = embedded.children("chargebacks") if embedded else []
@@ -200,6 +201,7 @@ def _payment(found: Wild) -> Statement:
     amount, amount_refunded = _money(found, "amount"), _maybe_money(found, "amountRefunded")
     block = Payment(
         id=found.id("id"),
+        purpose=purpose(amount),
         status=status,
         provider_status=word,
         amount=amount,
@@ -214,15 +216,14 @@ def _payment(found: Wild) -> Statement:
         created_at=found.rfc3339("createdAt"),
         due_at=found.maybe_date("dueDate"),
         paid_at=found.maybe_rfc3339("paidAt"),
-        metadata=_metadata(found),
+        metadata=found.json_object("metadata"),
     )
-    full = amount_refunded is not None and 0 < amount.minor <= amount_refunded.minor
     entered = found.maybe_rfc3339(TIMES[word]) if word in TIMES else None
     return Statement(
         block=block,
         at=entered or block.created_at,
         payment_id=block.id,
-        facts=refunded(amount_refunded, full=full),
+        facts=refunded(amount_refunded, full=in_full(amount, amount_refunded)),
     )
 
 
@@ -238,7 +239,7 @@ def _refund(found: Wild) -> Statement:
         destination="original",
         failure=Failure(category=FailureCategory.UNKNOWN) if status is RefundStatus.FAILED else None,
         created_at=found.rfc3339("createdAt"),
-        metadata=_metadata(found),
+        metadata=found.json_object("metadata"),
     )
     return Statement(block=block, at=block.created_at, payment_id=block.payment_id)
 
@@ -301,21 +302,7 @@ def _kind(body: Wild) -> str:
 
 
 def _ref(found: Wild, key: str) -> ObjectRef:
-    return ObjectRef(object="payment", id=_matching(found, key, PAYMENT_ID, "a payment id"))
-
-
-def _matching(found: Wild, key: str, pattern: re.Pattern[str], wanted: str) -> str:
-    text = found.text(key)
-    if not pattern.fullmatch(text):
-        raise found.at(key).untamed(wanted)
-    return text
-
-
-def _mode(found: Wild | None) -> bool | None:
-    word = found.maybe_text("mode") if found else None
-    if found is not None and word is not None and word not in MODES:
-        raise found.at("mode").untamed("live or test")
-    return MODES.get(word or "")
+    return ObjectRef(object="payment", id=found.matching(key, PAYMENT_ID, "a payment id"))
 
 
 def _money(found: Wild, key: str) -> Money:
@@ -358,10 +345,6 @@ def _coded(reason: Wild) -> Failure:
     code = reason.maybe_text("code")
     category = FAILURES.get(code or "", FailureCategory.UNKNOWN)
     return Failure(category=category, code=code, message=reason.free_text("message"))
-
-
-def _metadata(found: Wild) -> dict[str, Any] | None:
-    return found.json("metadata") if isinstance(found.at("metadata").value, dict) else None
 
 
 def _following(page: Wild) -> Mapping[str, str] | None:
@@ -420,13 +403,27 @@ MOLLIE: Final = Provider(
             "business-account-transfer.processed",
             "business-account-transfer.requested",
             "business-account-transfer.returned",
+            "connect-balance-transfer.failed",
+            "connect-balance-transfer.succeeded",
+            "file.accepted",
+            "file.failed",
+            "file.rejected",
             "payment-link.paid",  # names no payment; payment.paid does
+            "profile.blocked",
+            "profile.created",
+            "profile.deleted",
+            "profile.verified",
             "sales-invoice.canceled",
             "sales-invoice.created",
             "sales-invoice.e-invoice-failed",
             "sales-invoice.e-invoice-issued",
             "sales-invoice.issued",
             "sales-invoice.paid",
+            # A bank transfer that fits no payment yet; once it does, payment.paid says it.
+            "unmatched-credit-transfer.expired",
+            "unmatched-credit-transfer.matched",
+            "unmatched-credit-transfer.received",
+            "unmatched-credit-transfer.returned",
         }
     ),
     statuses={"payment": STATUSES, "refund": REFUND_STATUSES, "payout": PAYOUT_STATUSES},

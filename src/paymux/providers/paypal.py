@@ -16,8 +16,9 @@ https://developer.paypal.com/api/rest/webhooks/event-names/
   none (month 19). No flag says live: the host in the event's own link does.
 - Amounts are decimal strings in major units, `{currency_code, value}` or, v1, `{currency, total}`. HUF, JPY and TWD
   come without decimals. More decimals than the currency has come too (822.0160 CZK), and are refused unless zero.
-- DECLINED and DENIED both are names of a capture that failed. RISK.DISPUTE.CREATED is CUSTOMER.DISPUTE.CREATED's older
-  name. A payout's batch and its items are payouts both: add up one or the other (`payout_batch_id`).
+- DECLINED and DENIED both are names of a capture that failed. RISK.DISPUTE.CREATED is an older name of CUSTOMER.'s; the
+  simulator's has a form of its own. A payout's batch and its items are payouts both: add up one or the other
+  (`payout_batch_id`).
 - A dispute's outcome stands in `dispute_outcome.outcome_code`.
 """
 
@@ -157,6 +158,7 @@ STAGES: Final[Mapping[str, Literal["inquiry", "chargeback", "pre_arbitration", "
 }
 REASONS: Final = {
     "UNAUTHORISED": "fraud",
+    "UNAUTHORIZED": "fraud",  # so in the simulator's payloads
     "MERCHANDISE_OR_SERVICE_NOT_RECEIVED": "consumer_dispute",
     "MERCHANDISE_OR_SERVICE_NOT_AS_DESCRIBED": "consumer_dispute",
     "CREDIT_NOT_PROCESSED": "consumer_dispute",
@@ -211,6 +213,7 @@ _PAYMENT_LINK: Final = re.compile(
     r"https?://[^/?#]+(?:/[^/?#]+)*/v[12]/payments/(?:captures?|sale)/([A-Za-z0-9]{1,64})"
 )
 _ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+_OFFSET: Final = re.compile(r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})$")
 
 
 def head(_: Verified, body: Wild) -> Head:
@@ -240,18 +243,19 @@ def _capture(found: Wild, at: datetime | None) -> Statement:
 
 
 def _sale(found: Wild, at: datetime | None) -> Statement:
-    return _transaction(found, at, _stated(found, "state", SALE_STATES))
+    return _transaction(found, at, found.status("state", SALE_STATES))
 
 
 def _transaction(found: Wild, at: datetime | None, status: PaymentStatus) -> Statement:
     word = found.text("status" if "status" in found else "state")
     share = REFUNDED.get(word)
-    fees = found.maybe_child("seller_receivable_breakdown")
+    amount, fees = _money(found, "amount"), found.maybe_child("seller_receivable_breakdown")
     block = Payment(
         id=found.id("id"),
         status=status,
         provider_status=word,
-        amount=_money(found, "amount"),
+        amount=amount,
+        amount_captured=amount if status is PaymentStatus.SUCCEEDED else None,
         fee=_maybe_money(fees, "paypal_fee") if fees else _maybe_money(found, "transaction_fee"),
         settlement=_settlement(fees) if fees else None,
         subscription_id=found.maybe_id("billing_agreement_id"),
@@ -295,7 +299,7 @@ def _order(found: Wild, at: datetime | None) -> Statement:
     first = units[0] if units else None
     block = Payment(
         id=found.id("id"),
-        status=None if found.text("status") in COMPLETED else _stated(found, "status", ORDER_STATUSES),
+        status=None if found.text("status") in COMPLETED else found.status("status", ORDER_STATUSES),
         provider_status=found.text("status"),
         amount=_sum(units),
         method=_method(found.maybe_child("payment_source")),
@@ -390,7 +394,7 @@ def _linked(found: Wild) -> str | None:
 def _dispute(found: Wild, at: datetime | None) -> Statement:
     word, reason = found.text("status"), found.maybe_text("reason")
     stage = STAGES.get(found.maybe_text("dispute_life_cycle_stage") or "")
-    status = _outcome(found) if word == "RESOLVED" else _stated(found, "status", DISPUTE_STATUSES)
+    status = _outcome(found) if word == "RESOLVED" else found.status("status", DISPUTE_STATUSES)
     block = Dispute(
         id=found.id("dispute_id"),
         payment_id=_disputed(found),
@@ -399,15 +403,27 @@ def _dispute(found: Wild, at: datetime | None) -> Statement:
         stage=stage,
         amount=_maybe_money(found, "dispute_amount"),
         reason=DisputeReason(category=REASONS.get(reason), code=reason) if reason else None,
-        evidence_due_at=found.maybe_rfc3339("seller_response_due_date"),
+        evidence_due_at=_deadline(found, "seller_response_due_date"),
         created_at=found.maybe_rfc3339("create_time"),
         updated_at=found.maybe_rfc3339("update_time"),
     )
     return Statement(block=block, at=block.updated_at or at or block.created_at, payment_id=block.payment_id)
 
 
+def _deadline(found: Wild, key: str) -> datetime | None:
+    """Published without an offset, too (`2016-07-10T20:38:52.000`): then it says no moment."""
+    return found.maybe_rfc3339(key) if _OFFSET.search(found.maybe_text(key) or "") else None
+
+
 def _outcome(found: Wild) -> DisputeStatus:
-    return _stated(found.child("dispute_outcome"), "outcome_code", OUTCOMES)
+    return found.child("dispute_outcome").status("outcome_code", OUTCOMES)
+
+
+def _risk_dispute(found: Wild, at: datetime | None) -> Statement:
+    """The simulator's has another form: its `dispute_status` is a number that no page explains."""
+    if "status" not in found and "dispute_status" in found:
+        raise found.at("dispute_status").unknown("status of a dispute", reason="unknown_status")
+    return _dispute(found, at)
 
 
 def _disputed(found: Wild) -> str | None:
@@ -418,7 +434,7 @@ def _disputed(found: Wild) -> str | None:
 
 def _payout_item(found: Wild, at: datetime | None) -> Statement:
     item, errors = found.child("payout_item"), found.maybe_child("errors")
-    status = _stated(found, "transaction_status", ITEM_STATUSES)
+    status = found.status("transaction_status", ITEM_STATUSES)
     block = Payout(
         id=found.id("payout_item_id"),
         status=status,
@@ -447,7 +463,7 @@ def _payout_batch(found: Wild, at: datetime | None) -> Statement:
     batch = found.maybe_child("batch_header") or found
     block = Payout(
         id=batch.id("payout_batch_id"),
-        status=_stated(batch, "batch_status", BATCH_STATUSES),
+        status=batch.status("batch_status", BATCH_STATUSES),
         provider_status=batch.text("batch_status"),
         amount=_maybe_money(batch, "amount"),
         fee=_maybe_money(batch, "fees"),
@@ -460,16 +476,9 @@ def _payout_batch(found: Wild, at: datetime | None) -> Statement:
 # --- the forms that all objects share
 
 
-def _stated(found: Wild, key: str, table: Mapping[str, _Status]) -> _Status:
-    status = table.get(found.text(key))
-    if status is None:
-        raise found.at(key).unknown(key, reason="unknown_status")
-    return status
-
-
 def _worded(found: Wild, statuses: Mapping[str, _Status], states: Mapping[str, _Status]) -> _Status:
     """v2 says `status`, v1 `state`, each in words of its own."""
-    return _stated(found, "status", statuses) if "status" in found else _stated(found, "state", states)
+    return found.status("status", statuses) if "status" in found else found.status("state", states)
 
 
 def _money(found: Wild, key: str) -> Money:
@@ -513,6 +522,9 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "PAYMENT.CAPTURE.REFUNDED": _REFUND,
     "PAYMENT.CAPTURE.REVERSED": _REFUND,
     "PAYMENT.REFUND.PENDING": _REFUND,
+    "PAYMENT.REFUND.COMPLETED": _REFUND,
+    "PAYMENT.REFUND.CANCELLED": _REFUND,
+    "PAYMENT.REFUND.DENIED": _REFUND,
     "PAYMENT.REFUND.FAILED": _REFUND,
     "PAYMENT.SALE.COMPLETED": _SALE,
     "PAYMENT.SALE.PENDING": _SALE,
@@ -521,14 +533,16 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "PAYMENT.SALE.REVERSED": _REFUND,
     "PAYMENT.AUTHORIZATION.CREATED": _AUTHORIZATION,
     "PAYMENT.AUTHORIZATION.VOIDED": _AUTHORIZATION,
+    "CHECKOUT.ORDER.SAVED": _ORDER,
     "CHECKOUT.ORDER.APPROVED": _ORDER,
+    "CHECKOUT.ORDER.VOIDED": _ORDER,
     "CHECKOUT.ORDER.PROCESSED": _ORDER,
     "CHECKOUT.ORDER.COMPLETED": _ORDER,
     "CHECKOUT.PAYMENT-APPROVAL.REVERSED": (_reversed_approval, "order", "order"),
     "CUSTOMER.DISPUTE.CREATED": _DISPUTE,
     "CUSTOMER.DISPUTE.UPDATED": _DISPUTE,
     "CUSTOMER.DISPUTE.RESOLVED": _DISPUTE,
-    "RISK.DISPUTE.CREATED": _DISPUTE,
+    "RISK.DISPUTE.CREATED": (_risk_dispute, "dispute", "dispute"),
     "PAYMENT.PAYOUTS-ITEM.SUCCEEDED": _ITEM,
     "PAYMENT.PAYOUTS-ITEM.FAILED": _ITEM,
     "PAYMENT.PAYOUTS-ITEM.BLOCKED": _ITEM,
@@ -562,36 +576,47 @@ def confirm(body: Wild, head: Head) -> Lookup:
     return Lookup(objects=(ObjectRef(object=named, id=holder.id(key)),))
 
 
-# Not payments, or another view of one: subscriptions are paid by sales, invoices and v1 orders by captures.
-ELSEWHERE: Final = frozenset(
-    f"{family}.{event}"
-    for family, events in {
-        "BILLING": "PLAN.CREATED PLAN.UPDATED PLAN.ACTIVATED PLAN.DEACTIVATED PLAN.PRICING-CHANGE.ACTIVATED "
-        "SUBSCRIPTION.CREATED SUBSCRIPTION.ACTIVATED SUBSCRIPTION.UPDATED SUBSCRIPTION.EXPIRED SUBSCRIPTION.CANCELLED "
-        "SUBSCRIPTION.SUSPENDED SUBSCRIPTION.RE-ACTIVATED SUBSCRIPTION.PAYMENT.FAILED",
-        "BILLING_AGREEMENTS": "AGREEMENT.CREATED AGREEMENT.CANCELLED",
-        "CATALOG": "PRODUCT.CREATED PRODUCT.UPDATED",
-        "CHECKOUT": "CHECKOUT.BUYER-APPROVED",
-        "CUSTOMER": "ACCOUNT-LIMITATION.ADDED ACCOUNT-LIMITATION.ESCALATED ACCOUNT-LIMITATION.LIFTED "
-        "ACCOUNT-LIMITATION.UPDATED MERCHANT-INTEGRATION.CAPABILITY-UPDATED "
-        "MERCHANT-INTEGRATION.PRODUCT-SUBSCRIPTION-UPDATED MERCHANT-INTEGRATION.SELLER-ALREADY-INTEGRATED "
-        "MERCHANT-INTEGRATION.SELLER-ONBOARDING-INITIATED MERCHANT-INTEGRATION.SELLER-CONSENT-GRANTED "
-        "MERCHANT-INTEGRATION.SELLER-EMAIL-CONFIRMED MANAGED-ACCOUNT.ACCOUNT-CREATED MANAGED-ACCOUNT.CREATION-FAILED "
-        "MANAGED-ACCOUNT.ACCOUNT-UPDATED MANAGED-ACCOUNT.ACCOUNT-STATUS-CHANGED MANAGED-ACCOUNT.RISK-ASSESSED "
-        "MANAGED-ACCOUNT.NEGATIVE-BALANCE-NOTIFIED MANAGED-ACCOUNT.NEGATIVE-BALANCE-DEBIT-INITIATED",
-        "IDENTITY": "AUTHORIZATION-CONSENT.REVOKED",
-        "INVOICING": "INVOICE.CREATED INVOICE.SCHEDULED INVOICE.UPDATED INVOICE.PAID INVOICE.REFUNDED "
-        "INVOICE.CANCELLED",
-        "MERCHANT": "ONBOARDING.COMPLETED PARTNER-CONSENT.REVOKED",
-        "PAYMENT": "ORDER.CREATED ORDER.CANCELLED REFERENCED-PAYOUT-ITEM.COMPLETED REFERENCED-PAYOUT-ITEM.FAILED",
-        "PAYMENTS": "PAYMENT.CREATED",
-        "PAYMENT-TOKENIZATION": "ENROLLMENT.CREATED METADATA.CHANGED PAYMENT-CREDENTIAL.CREATED "
-        "PAYMENT-CREDENTIAL.UPDATED TOKEN-STATUS.CHANGED TRANSACTION.CREATED",
-        "VAULT": "CREDIT-CARD.CREATED CREDIT-CARD.DELETED CREDIT-CARD.UPDATED PAYMENT-TOKEN.CREATED "
-        "PAYMENT-TOKEN.DELETED PAYMENT-TOKEN.DELETION-INITIATED",
-    }.items()
-    for event in events.split()
-)
+# Not payments, or another view of one: subscriptions are paid by sales, invoices and v1 orders by captures. The names
+# are of PayPal's page and of its list: https://developer.paypal.com/docs/api/webhooks/v1/#webhooks-event-types_list
+_ELSEWHERE: Final = {
+    "BILLING.PLAN": "CREATED UPDATED ACTIVATED DEACTIVATED PRICING-CHANGE.INPROGRESS PRICING-CHANGE.ACTIVATED",
+    "BILLING.SUBSCRIPTION": "CREATED ACTIVATED UPDATED EXPIRED CANCELLED SUSPENDED RE-ACTIVATED PAYMENT.FAILED",
+    "BILLING_AGREEMENTS.AGREEMENT": "CREATED CANCELLED",
+    "CATALOG.PRODUCT": "CREATED UPDATED",
+    "CHECKOUT.CHECKOUT": "BUYER-APPROVED",
+    "CUSTOMER.ACCOUNT-ENTITIES": "CAPABILITY-UPDATED",
+    "CUSTOMER.ACCOUNT-LIMITATION": "ADDED ESCALATED LIFTED UPDATED",
+    "CUSTOMER.MANAGED-ACCOUNT": "ACCOUNT-CREATED ACCOUNT-LIMIT-APPROACHED ACCOUNT-PROACTIVE-NOTIFICATION "
+    "ACCOUNT-STATUS-CHANGED ACCOUNT-UPDATED CONFIGURATIONS-UPDATED CREATED CREATION-FAILED "
+    "NEGATIVE-BALANCE-DEBIT-INITIATED NEGATIVE-BALANCE-NOTIFIED NEGATIVE-BALANCE-THRESHOLD RISK-ASSESSED UPDATED",
+    "CUSTOMER.MERCHANT-INTEGRATION": "CAPABILITY-UPDATED PRODUCT-SUBSCRIPTION-UPDATED SELLER-ALREADY-INTEGRATED "
+    "SELLER-CONSENT-GRANTED SELLER-EMAIL-CONFIRMED SELLER-ERROR-BAD-REQUEST SELLER-ERROR-INTERNAL-SERVER-ERROR "
+    "SELLER-ONBOARDING-INITIATED SELLER-ONBOARDING-STARTED",
+    "CUSTOMER.MERCHANT-MIGRATION": "BILLING-AGREEMENT-MIGRATION.ACCEPTED BILLING-AGREEMENT-MIGRATION.COMPLETED "
+    "BILLING-AGREEMENT-MIGRATION.FAILED BILLING-AGREEMENT-MIGRATION.IN-PROGRESS",
+    "CUSTOMER.PAYPAL-ACCOUNT": "CHANGED",
+    "CUSTOMER.PROFILE": "ACCOUNT-CLOSED",
+    "CUSTOMER.USER-PROFILE": "PASSWORD-CHANGED",
+    "IDENTITY.AUTHORIZATION-CONSENT": "GRANTED REVOKED",
+    "INVOICING.INVOICE": "CREATED SCHEDULED UPDATED PAID REFUNDED CANCELLED",
+    "MERCHANT.ONBOARDING": "COMPLETED",
+    "MERCHANT.PARTNER-CONSENT": "REVOKED",
+    "PAYMENT.INSTRUMENT": "REPLACED UPDATED",
+    "PAYMENT.ORDER": "CREATED CANCELLED",
+    "PAYMENT.REFERENCED-PAYOUT-ITEM": "COMPLETED FAILED",
+    "PAYMENTS.PAYMENT": "CREATED",
+    "PAYMENT-TOKENIZATION.BATCH-REQUEST": "STATUS-CHANGED",
+    "PAYMENT-TOKENIZATION.ENROLLMENT": "CREATED",
+    "PAYMENT-TOKENIZATION.METADATA": "CHANGED",
+    "PAYMENT-TOKENIZATION.PAYMENT-CREDENTIAL": "CREATED UPDATED",
+    "PAYMENT-TOKENIZATION.TOKEN-REQUESTOR": "UPDATED",
+    "PAYMENT-TOKENIZATION.TOKEN-STATUS": "CHANGED",
+    "PAYMENT-TOKENIZATION.TRANSACTION": "CREATED",
+    "REPORTING.REPORT": "AVAILABLE",
+    "VAULT.CREDIT-CARD": "CREATED DELETED UPDATED",
+    "VAULT.PAYMENT-TOKEN": "CREATED UPDATED DELETED DELETION-INITIATED",
+}
+ELSEWHERE: Final = frozenset(f"{kind}.{event}" for kind, events in _ELSEWHERE.items() for event in events.split())
 
 
 # --- proof, and the API

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from paymux.canonical import (
     Dispute,
@@ -112,8 +112,6 @@ TRANSITIONS: Final = Transitions(
 # Hundredths, where ISO has no minor unit.
 EXPONENTS: Final = {"RWF": 2, "XOF": 2}
 
-MODES: Final = {"live": True, "test": False}
-
 CARD_CHANNELS: Final = frozenset({"card", "preauth"})
 
 
@@ -139,7 +137,7 @@ def charge(body: Wild, _head: Head) -> tuple[Statement, ...]:
         reference=found.id("reference"),
         created_at=_time(found, "created_at", "createdAt"),
         paid_at=paid_at,
-        metadata=_metadata(found),
+        metadata=found.json_object("metadata"),
     )
     return (Statement(block=block, at=paid_at or block.created_at, payment_id=block.id),)
 
@@ -161,7 +159,7 @@ def preauthorization(body: Wild, _head: Head) -> tuple[Statement, ...]:
         customer_id=_customer(found),
         reference=found.id("reference"),
         paid_at=captured_at,
-        metadata=_metadata(found),
+        metadata=found.json_object("metadata"),
     )
     return (Statement(block=block, at=captured_at or _time(found, "expired_at"), payment_id=block.id),)
 
@@ -217,7 +215,7 @@ def transfer(body: Wild, _head: Head) -> tuple[Statement, ...]:
         arrival_at=_time(found, "transferred_at"),
         created_at=_time(found, "created_at", "createdAt"),
         updated_at=_time(found, "updated_at", "updatedAt"),
-        metadata=_metadata(found),
+        metadata=found.json_object("metadata"),
     )
     return (Statement(block=block, at=block.updated_at or block.created_at),)
 
@@ -251,10 +249,7 @@ def _number_or_text(found: Wild, key: str) -> str:
 
 def _mode(data: Wild) -> bool | None:
     """What is ignored may have no mode, or be a list (subscription.expiring_cards)."""
-    word = data.maybe_text("domain") if type(data.value) is dict else None
-    if word is not None and word not in MODES:
-        raise data.at("domain").untamed("live or test")
-    return MODES.get(word or "")
+    return data.maybe_live("domain") if type(data.value) is dict else None
 
 
 def _method(found: Wild, channel: str | None) -> Method:
@@ -274,10 +269,6 @@ def _customer(found: Wild) -> str | None:
 
 def _transfer_failure(found: Wild) -> Failure:
     return Failure(category=FailureCategory.UNKNOWN, message=found.free_text("gateway_response"))
-
-
-def _metadata(found: Wild) -> dict[str, Any] | None:
-    return found.json("metadata") if isinstance(found.at("metadata").value, dict) else None
 
 
 def _time(found: Wild, *keys: str) -> datetime | None:

@@ -44,7 +44,7 @@ from paymux.canonical import (
 from paymux.money import from_minor
 from paymux.provider import Provider, Redelivery, Transitions
 from paymux.signatures.raw_hmac import RawHmac
-from paymux.statement import Fact, Head, Statement, refunded
+from paymux.statement import Fact, Head, Statement, in_full, purpose, refunded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,6 +147,39 @@ UNPAID: Final = frozenset({PayoutStatus.FAILED, PayoutStatus.RETURNED, PayoutSta
 SETTLEMENT_METADATA: Final = ("amount", "fees", "tax")
 
 
+# No money, or money that an event above tells of: `transaction.created` and `transfer.*` are entries of a ledger.
+# Accounts and products are of partners: https://razorpay.com/docs/webhooks/partners/
+# Tokens are mandates and saved cards: https://razorpay.com/docs/api/payments/recurring-payments/webhooks/
+IGNORED: Final[Mapping[str, str]] = {
+    "account": "activated activated_kyc_pending funds_hold funds_unhold instant_activation_gmv_limit_warning "
+    "instantly_activated needs_clarification no_doc_onboarding_gmv_limit_warning payments_enabled rejected suspended "
+    "under_review updated",
+    "account.app": "authorization_revoked",
+    "banking_accounts": "issued",
+    "fund_account.validation": "completed failed",
+    "invoice": "expired",
+    "order.notification": "delivered failed",
+    "payment.downtime": "resolved started updated",
+    "payment_link": "cancelled expired",
+    "payout.downtime": "resolved started",
+    "payout_link": "attempted cancelled expired issued pending processed processing rejected",
+    "product.payment_gateway": "activated activated_kyc_pending instantly_activated needs_clarification rejected "
+    "under_review",
+    "product.payment_link": "activated needs_clarification rejected under_review",  # written in both ways
+    "product.payment_links": "activated activated_kyc_pending needs_clarification under_review",
+    "product.route": "activated needs_clarification under_review",
+    "qr_code": "closed created",
+    "subscription": "activated authenticated cancelled completed halted paused pending resumed updated",
+    "token": "activated cancellation_initiated cancelled confirmed deactivated expiry_updated initiated paused "
+    "rejected resumed suspended",
+    "token.service_provider": "activated cancelled deactivated failed",
+    "token.service_provider_token": "activated",
+    "transaction": "created",
+    "transfer": "failed processed",
+    "virtual_account": "closed created",
+}
+
+
 def head(_verified: Verified, body: Wild) -> Head:
     event_type = body.text("event")
     return Head(
@@ -164,6 +197,7 @@ def payment(body: Wild, head: Head) -> tuple[Statement, ...]:
     word, status = found.text("status"), found.status("status", STATUSES)
     block = Payment(
         id=found.id("id"),
+        purpose=purpose(amount),
         status=status,
         provider_status=word,
         amount=amount,
@@ -180,8 +214,7 @@ def payment(body: Wild, head: Head) -> tuple[Statement, ...]:
         created_at=found.maybe_seconds("created_at"),
         metadata=_notes(found),
     )
-    full = amount_refunded is not None and 0 < amount.minor <= amount_refunded.minor
-    facts = refunded(amount_refunded, full=full)
+    facts = refunded(amount_refunded, full=in_full(amount, amount_refunded))
     return (Statement(block=block, at=_at(head, block.created_at), payment_id=block.id, facts=facts),)
 
 
@@ -362,48 +395,7 @@ RAZORPAY: Final = Provider(
         "payout.reversed": payout,
         "payout.failed": payout,
     },
-    ignored=frozenset(
-        {
-            "account.app.authorization_revoked",
-            "fund_account.validation.completed",
-            "fund_account.validation.failed",
-            "invoice.expired",
-            "payment.downtime.resolved",
-            "payment.downtime.started",
-            "payment.downtime.updated",
-            "payment_link.cancelled",
-            "payment_link.expired",
-            "payout.downtime.resolved",
-            "payout.downtime.started",
-            "payout_link.attempted",
-            "payout_link.cancelled",
-            "payout_link.expired",
-            "payout_link.issued",
-            "payout_link.pending",
-            "payout_link.processed",
-            "payout_link.processing",
-            "payout_link.rejected",
-            "product.route.activated",
-            "product.route.needs_clarification",
-            "product.route.under_review",
-            "qr_code.closed",
-            "qr_code.created",
-            "subscription.activated",
-            "subscription.authenticated",
-            "subscription.cancelled",
-            "subscription.completed",
-            "subscription.halted",
-            "subscription.paused",
-            "subscription.pending",
-            "subscription.resumed",
-            "subscription.updated",
-            "transaction.created",
-            "transfer.failed",
-            "transfer.processed",
-            "virtual_account.closed",
-            "virtual_account.created",
-        }
-    ),
+    ignored=frozenset(f"{kind}.{event}" for kind, events in IGNORED.items() for event in events.split()),
     statuses={
         "payment": STATUSES,
         "refund": REFUND_STATUSES,

@@ -20,8 +20,9 @@ https://developer.squareup.com/reference/square/webhooks
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from paymux.canonical import (
     Breakdown,
@@ -42,19 +43,15 @@ from paymux.canonical import (
 from paymux.money import from_minor
 from paymux.provider import Provider, Redelivery, Transitions
 from paymux.signatures.url_hmac import UrlHmac
-from paymux.statement import Head, Statement, refunded
+from paymux.statement import Head, Statement, in_full, refunded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
-    from enum import StrEnum
     from typing import Literal
 
     from paymux.delivery import Verified
     from paymux.money import Money
     from paymux.wild import Wild
-
-_Status = TypeVar("_Status", bound="StrEnum")
 
 # Payment.status -> payment. https://developer.squareup.com/reference/square/objects/Payment
 STATUSES: Final = {
@@ -144,15 +141,23 @@ TRANSITIONS: Final = Transitions(
 METADATA: Final = ("location_id", "order_id", "receipt_number", "terminal_checkout_id")
 
 
+# A time without an offset, as in an example of `dispute.state.updated`: it does not say when.
+_LOCAL: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,12})?")
+
+
 def head(_: Verified, body: Wild) -> Head:
+    created = body.maybe_text("created_at")
+    told = created is not None and not _LOCAL.fullmatch(created)
     return Head(
-        event_key=body.id("event_id"), event_type=body.text("type"), occurred_at=body.maybe_rfc3339("created_at")
+        event_key=body.id("event_id"),
+        event_type=body.text("type"),
+        occurred_at=body.rfc3339("created_at") if told else None,
     )
 
 
 def payment(body: Wild, head: Head) -> tuple[Statement, ...]:
     found = body.child("data", "object", "payment")
-    status = _status(found, "status", STATUSES)
+    status = found.status("status", STATUSES)
     total, back = _money(found, "total_money"), _maybe_money(found, "refunded_money")
     block = Payment(
         id=found.id("id"),
@@ -173,8 +178,8 @@ def payment(body: Wild, head: Head) -> tuple[Statement, ...]:
         paid_at=_captured_at(found),
         metadata=_metadata(found),
     )
-    full = back is not None and 0 < total.minor <= back.minor
-    return (Statement(block=block, at=_changed_at(found, head), payment_id=block.id, facts=refunded(back, full=full)),)
+    facts = refunded(back, full=in_full(total, back))
+    return (Statement(block=block, at=_changed_at(found, head), payment_id=block.id, facts=facts),)
 
 
 def refund(body: Wild, head: Head) -> tuple[Statement, ...]:
@@ -183,7 +188,7 @@ def refund(body: Wild, head: Head) -> tuple[Statement, ...]:
     block = Refund(
         id=found.id("id"),
         payment_id=found.maybe_id("payment_id"),
-        status=_status(found, "status", REFUND_STATUSES),
+        status=found.status("status", REFUND_STATUSES),
         provider_status=found.text("status"),
         amount=_money(found, "amount_money"),
         fee=_fees(found, "processing_fee"),
@@ -202,7 +207,7 @@ def dispute(body: Wild, head: Head) -> tuple[Statement, ...]:
     block = Dispute(
         id=found.maybe_id("id") or found.id("dispute_id"),
         payment_id=found.child("disputed_payment").id("payment_id"),
-        status=_status(found, "state", DISPUTE_STATUSES),
+        status=found.status("state", DISPUTE_STATUSES),
         provider_status=state,
         stage="inquiry" if state.startswith("INQUIRY_") else "chargeback",
         amount=_money(found, "amount_money"),
@@ -219,7 +224,7 @@ def payout(body: Wild, head: Head) -> tuple[Statement, ...]:
     destination = found.maybe_child("destination")
     block = Payout(
         id=found.id("id"),
-        status=_status(found, "status", PAYOUT_STATUSES),
+        status=found.status("status", PAYOUT_STATUSES),
         provider_status=found.text("status"),
         amount=_money(found, "amount_money"),
         fee=_fees(found, "payout_fee"),
@@ -232,13 +237,6 @@ def payout(body: Wild, head: Head) -> tuple[Statement, ...]:
 
 
 # --- the forms that all objects share
-
-
-def _status(found: Wild, key: str, table: Mapping[str, _Status]) -> _Status:
-    status = table.get(found.text(key))
-    if status is None:
-        raise found.at(key).unknown(key, reason="unknown_status")
-    return status
 
 
 def _changed_at(found: Wild, head: Head) -> datetime | None:

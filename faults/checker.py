@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from faults.facts import Consumed, Delivery, Facts, Stored
 
@@ -60,7 +60,7 @@ def stored_is_published(facts: Facts) -> Iterator[str]:
     for row in facts.disk.outbox:
         if _record(row) not in published and (facts.quiesced or row.seq < last):
             yield f"row {row.seq} of the outbox ({row.event_id}) is not on Kafka"
-    stored = {_record(row) for row in facts.disk.outbox}
+    stored = {_record(row) for disk in facts.disks for row in disk.outbox}
     for record in facts.consumer:
         if _record(record) not in stored:
             yield f"{record.event_id} is at {_place(record)} and not in the outbox"
@@ -80,7 +80,7 @@ def published_once(facts: Facts) -> Iterator[str]:
 
 def in_commit_order(facts: Facts) -> Iterator[str]:
     """4. For each key: one partition, commit order, and sequences 1, 2, 3 ... without a gap."""
-    committed = {row.event_id: row.seq for row in facts.disk.outbox}
+    committed = _committed(facts)
     for (topic, key), records in _grouped(_first_copies(facts), lambda record: (record.topic, record.key)).items():
         if len({record.partition for record in records}) > 1:
             yield f"{topic} {key} is in partitions {sorted({record.partition for record in records})}"
@@ -95,7 +95,7 @@ def in_commit_order(facts: Facts) -> Iterator[str]:
 def published_is_proven(facts: Facts) -> Iterator[str]:
     """5. Nothing is published that was not sent with a valid signature or answered by the provider's API."""
     genuine = {(sent.provider, sent.via, sent.sha256) for sent in facts.client if sent.genuine}
-    deliveries = {delivery.id: delivery for delivery in facts.disk.deliveries}
+    deliveries = {delivery.id: delivery for disk in facts.disks for delivery in disk.deliveries}
     for record in facts.consumer:
         delivery = deliveries.get(record.delivery_id)
         if delivery is None or _origin(delivery) not in genuine:
@@ -156,17 +156,37 @@ _SPEAKS: Final = frozenset({"events", "quarantined"})
 
 
 def _has_records(facts: Facts) -> Iterator[str]:
-    """A webhook's item that said something, or could not be understood, is in the outbox; an API's answer may add
-    nothing.
+    """A webhook's item that said something, or could not be understood, is in the outbox, or was in that of a journal
+    which was lost; an API's answer may add nothing.
     """
     deliveries = {delivery.row: delivery for delivery in facts.disk.deliveries}
-    spoken = {row.delivery_id for row in facts.disk.outbox}
+    spoken = {row.delivery_id for disk in facts.disks for row in disk.outbox}
+    before = {_origin(each) for disk in facts.lost for each in disk.deliveries if each.id in spoken}
     for item in facts.disk.items:
         delivery = deliveries.get(item.row)
         if delivery is None:
             yield f"an item of delivery {item.row} is stored without it"
-        elif item.first and item.outcome in _SPEAKS and delivery.via == "webhook" and delivery.id not in spoken:
+        elif (
+            item.first
+            and item.outcome in _SPEAKS
+            and delivery.via == "webhook"
+            and not (delivery.id in spoken or _origin(delivery) in before)
+        ):
             yield f"delivery {delivery.row} ({item.event_key}, {item.outcome}) made no record"
+
+
+def _committed(facts: Facts) -> dict[str, tuple[int, int]]:
+    """When each record was decided: in which file, and at which place of it. A row that a copy took along keeps its
+    place; one that was lost before it was published is decided anew.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    before: Sequence[Stored] = ()
+    for age, disk in enumerate(facts.disks):
+        pairs = zip(before, disk.outbox, strict=False)
+        taken_along = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        found |= {row.event_id: (age, row.seq) for row in disk.outbox[taken_along:]}
+        before = disk.outbox
+    return found
 
 
 def _is_numbered(outbox: Iterable[Stored]) -> Iterator[str]:

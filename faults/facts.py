@@ -118,7 +118,8 @@ class Look:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All logs of one run. `explained` are event ids of which an operator's decision may have made further copies;
-    `quiesced` says that the gateway was given the time to publish everything.
+    `quiesced` says that the gateway was given the time to publish everything. `lost` are files that were lost, one
+    after the other, each replaced by a copy of an earlier state of it.
     """
 
     client: Sequence[Sent] = ()
@@ -127,6 +128,12 @@ class Facts:
     looks: Sequence[Look] = ()
     explained: frozenset[str] = frozenset()
     quiesced: bool = True
+    lost: Sequence[Disk] = ()
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """All that ever stood on it, the one that is there last."""
+        return (*self.lost, self.disk)
 
 
 # --- from the disk and from Kafka
@@ -236,6 +243,8 @@ def write(room: Path, facts: Facts) -> None:
     }
     for name, lines in logs.items():
         (room / f"{name}.jsonl").write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    for number, lost in enumerate(facts.lost):
+        write(room / f"lost-{number}", Facts(disk=lost))
 
 
 def read(room: Path) -> Facts:
@@ -254,6 +263,7 @@ def read(room: Path) -> Facts:
         looks=_lines(room / "looks.jsonl", Look),
         explained=frozenset(run["explained"]),
         quiesced=run["quiesced"],
+        lost=[read(each).disk for each in sorted(room.glob("lost-*"))],
     )
 
 

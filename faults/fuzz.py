@@ -96,7 +96,7 @@ def _locks() -> list[Lock]:
     from paymux.signatures.timestamped_hmac import TimestampedHmac
     from paymux.signatures.url_hmac import UrlHmac
 
-    schemes = [
+    schemes: list[Scheme] = [
         TimestampedHmac(),
         TimestampedHmac(secret_encoding="base64"),
         Svix(),

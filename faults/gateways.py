@@ -111,6 +111,10 @@ class Gateway:
         assert self.process is not None
         return self.process.pid
 
+    @property
+    def _environ(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if not name.startswith("PAYMUX_")} | self.environ
+
     def url(self, provider: str) -> str:
         return f"{self.public}/webhooks/{provider}/{ACCOUNT}"
 
@@ -118,12 +122,11 @@ class Gateway:
 
     async def start(self) -> None:
         """Until its one line on stdout."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PAYMUX_")}
         with (self.room / "serve.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self.command,
                 cwd=self.room,
-                env=kept | self.environ,
+                env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -134,6 +137,26 @@ class Gateway:
         ready = json.loads(line)
         self.public, self.private = f"http://{ready['listen']}", f"http://{ready['admin_listen']}"
         self.up.set()
+
+    async def run(self, *arguments: str) -> dict[str, Any]:
+        """A command of paymux, in its directory; the JSON that it prints."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "paymux", *arguments, "--json"),
+            cwd=self.room,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        out, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
+        assert process.returncode == 0, errors.decode()
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    def lose(self) -> None:
+        """The journal's file, and what lies beside it."""
+        for left in self.file.parent.glob(f"{self.file.name}*"):
+            left.unlink()
 
     async def kill(self) -> None:
         await self._end(signal.SIGKILL)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from faults.checker import Violation
     from faults.cluster import Cluster
-    from faults.facts import Consumed
+    from faults.facts import Consumed, Disk
     from faults.gateways import Gateway
     from faults.senders import Webhook
 
@@ -71,7 +71,8 @@ class Apis(Sandbox):
 @dataclass(slots=True, kw_only=True)
 class Trial:
     """An installation with its senders, judged at the end. `explained` is Facts'; `servers` is where its
-    consumer reads; `neighbours` publish to the same topics, and `before` are records of topics that are gone.
+    consumer reads; `neighbours` publish to the same topics, `before` are records of topics that are gone, `lost` the
+    files that a copy took the place of.
     """
 
     gateway: Gateway
@@ -83,6 +84,7 @@ class Trial:
     explained: set[str] = field(default_factory=set)
     neighbours: list[Trial] = field(default_factory=list)
     before: list[Consumed] = field(default_factory=list)
+    lost: list[Disk] = field(default_factory=list)
 
     async def send(self, count: int, *, at_once: int = SENDERS) -> None:
         """So many payments, several beside each other."""
@@ -196,6 +198,7 @@ class Trial:
             consumer=[record for record in consumed if record.event_id not in theirs],
             looks=self.sender.looks,
             explained=frozenset(self.explained),
+            lost=self.lost,
         )
 
 

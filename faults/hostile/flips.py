@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,12 +27,15 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsigned:
-    """Bits that may flip: those of `bits` in the bytes that `where` matches (its first group, if it has one)."""
+    """Bits that may flip: those of `bits` in the bytes that `where` matches (its first group, if it has one), where the
+    whole is then as `still` says.
+    """
 
     what: str
     part: str
     header: bytes = b".*"
     where: re.Pattern[bytes] = re.compile(rb"(?s:.+)")
+    still: re.Pattern[bytes] = re.compile(rb"(?s:.*)")
     bits: int = 0xFF
 
 
@@ -60,6 +64,22 @@ def in_each_bit(signature: bytes) -> Iterator[bytes]:
     return (other for _, _, other in _flips(signature))
 
 
+def differing(one: object, other: object, here: str = "") -> Iterator[str]:
+    """Where one JSON value differs from another, as pointers without the positions in lists."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key, value in one.items():
+            yield from differing(value, other.get(key, Ellipsis), f"{here}/{key}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for pair in zip(one, other, strict=True):
+            yield from differing(*pair, here)
+    elif one != other:
+        yield here
+
+
+def _flip(data: bytes, byte: int, bit: int) -> bytes:
+    return data[:byte] + bytes([data[byte] ^ bit]) + data[byte + 1 :]
+
+
 def _flips(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     changed = bytearray(data)
     for byte, old in enumerate(data):
@@ -74,8 +94,9 @@ def _places(delivery: Delivery, rule: Unsigned) -> Iterator[Place]:
         if part != rule.part or not re.fullmatch(rule.header, header):
             continue
         for match in rule.where.finditer(data):
-            for byte in range(*match.span(rule.where.groups and 1)):
-                yield from (Place(part, header, byte, bit) for bit in BITS if bit & rule.bits)
+            for byte, bit in product(range(*match.span(rule.where.groups and 1)), BITS):
+                if bit & rule.bits and rule.still.fullmatch(_flip(data, byte, bit)):
+                    yield Place(part, header, byte, bit)
 
 
 def _parts(delivery: Delivery) -> Sequence[tuple[str, bytes, bytes]]:

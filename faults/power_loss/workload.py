@@ -104,7 +104,7 @@ def bodies(dice: random.Random) -> Iterator[bytes]:
 def delivered(body: bytes) -> Delivery:
     """As the gateway makes one of a request."""
     at = datetime.now(UTC)
-    headers = signed(PROVIDER.signature, secret=SECRET, body=body, message="", at=at)
+    headers = signed(PROVIDER.signature, secret=SECRET, body=body, message="", at=at).headers
     return Delivery(
         id=str(uuid7()),
         provider=PROVIDER.name,

@@ -52,6 +52,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(run=topics.two_installations, cycles=4, long=100),
     Scenario(run=journals.journal_is_another, cycles=3, long=30),
     Scenario(run=journals.journal_is_old_and_fills_up, cycles=1, long=3),
+    Scenario(run=journals.journal_is_lost, cycles=3, long=30),
     Scenario(run=journals.journal_locked, cycles=4, long=50),
     Scenario(run=journals.journal_read_for_long, cycles=2, long=20),
     Scenario(run=journals.disk_full, cycles=3, long=50),

@@ -12,15 +12,13 @@ from faults.simulation.broker import CHECKPOINTS, PARTITIONS, Place, SimulatedPu
 from faults.simulation.disk import Store
 from faults.simulation.world import Ports
 from paymux.errors import BrokerUnavailable
+from paymux.journal.changes import Overlay
 from paymux.publish.partitions import partition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from paymux.delivery import ObjectRef
-    from paymux.journal import LookupRow
     from paymux.journal.changes import Changes, Scope, Seen, View
-    from paymux.lifecycle import Known
     from paymux.publish import Checkpoint
     from paymux.records import Record
 
@@ -90,26 +88,12 @@ class ReadsWhatIsOpen(SimulatedPublisher):
         return newest  # type: ignore[return-value]  # nothing else is there
 
 
-class _Forgetful:
-    """A view that never saw an event key before."""
+class _Forgetful(Overlay):
+    """It has seen nothing."""
 
-    def __init__(self, view: View) -> None:
-        self._view = view
-
-    def seen(self, _scope: Scope, _dedupe_key: str) -> Seen | None:
+    def seen(self, scope: Scope, dedupe_key: str) -> Seen | None:
+        del scope, dedupe_key
         return None
-
-    def known(self, key: str) -> Known | None:
-        return self._view.known(key)
-
-    def link(self, scope: Scope, alias: str) -> str | None:
-        return self._view.link(scope, alias)
-
-    def orphans(self, scope: Scope, alias: str) -> Iterable[str]:
-        return self._view.orphans(scope, alias)
-
-    def lookup(self, scope: Scope, ref: ObjectRef) -> LookupRow | None:
-        return self._view.lookup(scope, ref)
 
 
 class NoDedupe(Store):

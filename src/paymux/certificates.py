@@ -1,7 +1,8 @@
 """Fetching the certificates that deliveries name: one request at a time for each, within bounds of size, time and rate.
 
 A stranger may name any URL that the scheme lets through, so little is done for one: what fails is remembered for a
-while, few are fetched at once, and a certificate is kept only after it was checked.
+while, few are fetched at once, and a certificate is kept only after it was checked. None of these bounds holds back one
+that proved a delivery before: `warm` tells which those are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from paymux.errors import CertificateUnavailable, PaymuxError, Rejected
 from paymux.signatures.certificates import LARGEST, authorities, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from cryptography import x509
@@ -78,6 +79,7 @@ class Certificates:
         self._timeout = aiohttp.ClientTimeout(total=deadline)
         self._held: OrderedDict[Wanted, _Held] = OrderedDict()
         self._failed: OrderedDict[Wanted, _Failed] = OrderedDict()
+        self._genuine: set[Wanted] = set()
         self._tasks: dict[Wanted, asyncio.Task[Certificate]] = {}
         self._started: list[datetime] = []
 
@@ -85,7 +87,7 @@ class Certificates:
         """Raises Rejected(certificate_untrusted, certificate_url): it is not what it should be, or not there;
         CertificateUnavailable: it cannot be fetched now, or too many others are asked for.
         """
-        wanted, now = (needed.url, needed.name, needed.ca_pem), self._clock()
+        wanted, now = _wanted(needed), self._clock()
         held = self._held.get(wanted)
         if held is not None and now < min(held.since + KEPT, held.certificate.ends):
             if now >= held.since + RENEWED_AFTER and not self._failure(wanted, now):
@@ -95,6 +97,15 @@ class Certificates:
             raise type(failure)(failure.detail, reason=failure.reason)
         # A caller that goes away leaves the fetching to the others.
         return await asyncio.shield(self._fetching(wanted, now))
+
+    def warm(self, genuine: Iterable[NeedsCertificate]) -> None:
+        """Begin to fetch those that proved deliveries before a restart. However many others strangers ask for, these
+        are fetched, now and whenever they are needed.
+        """
+        now = self._clock()
+        for wanted in map(_wanted, genuine):
+            self._genuine.add(wanted)
+            self._fetching(wanted, now)
 
     async def close(self) -> None:
         """Give up what is under way."""
@@ -110,7 +121,7 @@ class Certificates:
     def _fetching(self, wanted: Wanted, now: datetime) -> asyncio.Task[Certificate]:
         """One for each, whoever asks."""
         if wanted not in self._tasks:
-            if wanted not in self._held:  # one that was genuine is no stranger's
+            if wanted not in self._held and wanted not in self._genuine:  # one that was genuine is no stranger's
                 self._admit(now)
             task = asyncio.create_task(self._fetched(wanted), name=f"certificate {wanted[0]}")
             self._tasks[wanted] = task
@@ -181,6 +192,10 @@ def system_roots() -> tuple[x509.Certificate, ...]:
             with suppress(ValueError, Warning):
                 roots.append(load_der_x509_certificate(der))
     return tuple(roots)
+
+
+def _wanted(needed: NeedsCertificate) -> Wanted:
+    return (needed.url, needed.name, needed.ca_pem)
 
 
 def _remember(held: OrderedDict[Wanted, T], wanted: Wanted, thing: T) -> None:

@@ -73,7 +73,7 @@ class Known:
     """What is known under one key: a payment with its refunds and disputes, or an entity without a payment.
 
     `standings` by "entity/id"; `said` by "speaker/fact": how much that object said before. The money fields pair a
-    value with the order of the statement that gave it.
+    value with the order of the statement that gave it; `captures` has the parts of what was captured, by their ids.
     """
 
     sequence: int = 0
@@ -81,6 +81,7 @@ class Known:
     said: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     amount: tuple[tuple[int, Order], Money] | None = None
     captured: tuple[int, Money] | None = None
+    captures: Mapping[str, tuple[Order, Money]] = field(default_factory=dict)
     refunded: tuple[int, Money] | None = None
     refund_state: tuple[Order, str] | None = None
 
@@ -131,6 +132,16 @@ def read(known: Known, statement: Statement, heard: Heard) -> Reading:
     )
 
 
+def is_update(statement: Statement, reading: Reading) -> bool:
+    """Whether it makes no event but that something was said."""
+    return reading.events == _UPDATED[statement.block.entity]
+
+
+def slots(statement: Statement) -> tuple[str, ...]:
+    """Of all events that it might make, with whatever facts."""
+    return ("status", *FACT_TYPES[statement.block.entity])
+
+
 def join(known: Known, statement: Statement, reading: Reading, *, announced: int) -> Known:
     """What is known after a statement of which `announced` events are published under this key."""
     order, block = reading.order, statement.block
@@ -140,7 +151,8 @@ def join(known: Known, statement: Statement, reading: Reading, *, announced: int
         standings=known.standings if block.status is None else _standings(known, block, order),
         said=_said(known, statement) if statement.facts else known.said,
         amount=_amount(known, statement, order) if payment else known.amount,
-        captured=_largest(known.captured, payment.amount_captured, order) if payment else known.captured,
+        captured=_cumulative(known, statement, order),
+        captures=_captures(known, statement, order),
         refunded=_largest(known.refunded, payment.amount_refunded, order) if payment else known.refunded,
         refund_state=_stated_refund(known, statement, order),
     )
@@ -179,7 +191,7 @@ def state_of(known: Known, payment_id: str | None) -> State | None:
     return State(
         status=PaymentStatus(standing.status) if standing else None,
         amount=known.amount[1] if known.amount else None,
-        captured=known.captured[1] if known.captured else None,
+        captured=_captured(known),
         refunded=refunded,
         refund_state=_refund_state(known, refunded),
         disputed=any(
@@ -314,6 +326,33 @@ def _largest(old: tuple[int, Money] | None, said: Money | None, order: Order) ->
     return (order[0], said)
 
 
+def _cumulative(known: Known, statement: Statement, order: Order) -> tuple[int, Money] | None:
+    """What the payment itself says was captured of it in all; a part says nothing of the others."""
+    block = statement.block
+    if not isinstance(block, Payment) or statement.capture is not None:
+        return known.captured
+    return _largest(known.captured, block.amount_captured, order)
+
+
+def _captures(known: Known, statement: Statement, order: Order) -> Mapping[str, tuple[Order, Money]]:
+    """Each part by its id, as it was heard of last."""
+    if statement.capture is None:
+        return known.captures
+    name, amount = statement.capture
+    old = known.captures.get(name)
+    return known.captures if old is not None and order < old[0] else {**known.captures, name: (order, amount)}
+
+
+def _captured(known: Known) -> Money | None:
+    """The larger of what the payment says and the sum of its parts."""
+    own = known.captured[1] if known.captured else None
+    parts = [amount for _, amount in known.captures.values()]
+    if not parts or len({amount.currency for amount in parts}) > 1:
+        return own
+    total = Money(sum(amount.minor for amount in parts), parts[0].currency, parts[0].exponent)
+    return own if own and own.minor >= total.minor else total
+
+
 def _stated_refund(known: Known, statement: Statement, order: Order) -> tuple[Order, str] | None:
     if statement.refund_state is None:
         return known.refund_state
@@ -355,10 +394,10 @@ def _refund_state(known: Known, refunded: Money | None) -> RefundState:
         return "unknown" if _succeeded_refunds(known) else "none"
     if refunded.minor <= 0:
         return "none"
-    base = known.captured or known.amount
-    if base is None or base[1].currency != refunded.currency:
+    base = _captured(known) or (known.amount[1] if known.amount else None)
+    if base is None or base.currency != refunded.currency:
         return "unknown"
-    return "full" if refunded.minor >= base[1].minor else "partial"
+    return "full" if refunded.minor >= base.minor else "partial"
 
 
 # --- storage
@@ -380,6 +419,7 @@ def load(stored: bytes) -> Known:
         said={name: tuple(said) for name, said in value["said"].items()},
         amount=_pair(value["amount"], lambda rank: (rank[0], _order_of(rank[1]))),
         captured=_pair(value["captured"], int),
+        captures={name: _pair(each, _order_of) for name, each in value["captures"].items()},
         refunded=_pair(value["refunded"], int),
         refund_state=(_order_of(value["refund_state"][0]), value["refund_state"][1]) if value["refund_state"] else None,
     )

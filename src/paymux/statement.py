@@ -55,7 +55,8 @@ class Statement:
     that the object gives for it (a charge). `aliases` are further names of the payment, to be kept as links.
     `speaker` is the id of the object that speaks, where that is not the one with authority over the
     payment's status (Stripe's charge beside its PaymentIntent); the block's status is then None.
-    `refund_state` is what a refunded status says, where the provider has one.
+    `capture` is one of several captures of the payment, where the provider tells of each by an id of its own: what it
+    took, nothing once it failed. `refund_state` is what a refunded status says, where the provider has one.
     """
 
     block: Block
@@ -65,6 +66,7 @@ class Statement:
     aliases: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
     speaker: str | None = None
+    capture: tuple[str, Money] | None = None
     refund_state: Literal["partial", "full"] | None = None
 
 

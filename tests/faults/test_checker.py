@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from faults.checker import ASSERTIONS, check
-from faults.facts import Facts, consumed, read, read_disk, write
+from faults.facts import Consumed, Disk, Facts, Stored, consumed, read, read_disk, write
 from faults.gateways import furnish
 from faults.payments import payments
 from faults.recording import Recorder, consume
@@ -165,3 +165,49 @@ class World:
             for topic in (self.gateway.events_topic, self.gateway.quarantine_topic)
             for offset, (number, record) in enumerate(self.log.committed(topic))
         ]
+
+
+def stored(seq, name):
+    return Stored(
+        seq=seq, event_id=name, topic="events", key="k", sha256=name, delivery_id="", sequence=int(name.split("-")[1])
+    )
+
+
+def read_as(*names):
+    return [
+        Consumed(
+            topic="events",
+            partition=0,
+            offset=place,
+            key="k",
+            event_id=name,
+            sha256=name,
+            delivery_id="",
+            proof=None,
+            sequence=int(name.split("-")[1]),
+        )
+        for place, name in enumerate(names)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("consumer", "fails"),
+    [
+        (("e-1", "e-2", "e-3", "f-4", "f-5"), set()),
+        (("e-1", "e-2", "f-4", "e-3", "f-5"), {"in_commit_order"}),  # what the lost file published came before
+        (("e-1", "e-2", "e-3", "f-4", "f-5", "e-3"), {"published_once"}),
+        (("e-1", "e-2", "e-3", "f-4"), {"stored_is_published"}),
+        (("e-1", "e-2", "e-3", "f-4", "f-5", "g-6"), {"stored_is_published"}),  # in neither file
+    ],
+)
+def test_a_file_that_a_copy_took_the_place_of(consumer, fails):
+    """Rows that the copy has keep their place, those that only the lost file had come after them, and then what came
+    since, though its rows have numbers that the lost ones had.
+    """
+    lost = Disk(
+        outbox=(stored(1, "e-1"), stored(2, "e-2"), stored(3, "e-3"), stored(4, "f-5"))
+    )  # the last never went out
+    now = Disk(outbox=(stored(1, "e-1"), stored(2, "e-2"), stored(3, "f-4"), stored(4, "f-5")))
+    facts = Facts(consumer=read_as(*consumer), disk=now, lost=(lost,))
+    ours = {"in_commit_order", "published_once", "stored_is_published"}
+    assert {violation.assertion for violation in check(facts)} & ours == fails

@@ -11,9 +11,11 @@ from faults.hostile.torture import INVALID, ODD, VALID
 
 from paymux.canonical import EVENT
 from paymux.delivery import Proof, Verified
+from paymux.errors import Rejected
 from paymux.journal.sqlite import SqliteJournal
 from paymux.records import offline_events
 from paymux.sandbox import samples
+from paymux.signatures import verify
 from paymux.statement import Ignored, Lookup, Quarantined, Stated
 from paymux.translate import translate
 from tests.http.world import running
@@ -37,6 +39,11 @@ def proven(way, body):
 
 def translated(way, body):
     return translate(way.account(), proven(way, body))
+
+
+def read(way, document):
+    """What the provider's file says of a document, whatever its bodies are written in."""
+    return translate(way.reader, proven(way, document))
 
 
 def with_unread_key(body, text):
@@ -89,10 +96,11 @@ def test_as_the_whole_body(way):
 @every_provider
 def test_under_a_key_that_nobody_reads(way):
     """What is valid changes nothing that a sample says; what is not takes the whole delivery along."""
-    for sample in samples.webhooks(way.provider.name):
-        plain = [item.outcome for item in translated(way, sample.body)]
+    for sample in way.samples:
+        document = way.document(sample.body)
+        plain = [item.outcome for item in read(way, document)]
         for name, (text, reason) in CORPUS.items():
-            items = translated(way, with_unread_key(sample.body, text))
+            items = read(way, with_unread_key(document, text))
             if reason is None:
                 assert [item.outcome for item in items] == plain, name
             else:
@@ -104,13 +112,13 @@ def test_in_place_of_every_leaf(way):
     """In the largest sample: understood or quarantined, with a documented reason, and what is understood can be
     written as records.
     """
-    sample = max(samples.webhooks(way.provider.name), key=lambda sample: len(sample.body))
-    for path in places(orjson.loads(sample.body)):
+    largest = max((way.document(sample.body) for sample in way.samples), key=len)
+    for path in places(orjson.loads(largest)):
         for name, (text, reason) in CORPUS.items():
             if isinstance(path[-1], int) and not text.strip():
                 continue  # a list with nothing in it
-            verified = proven(way, with_leaf(sample.body, path, text))
-            items = translate(way.account(), verified)
+            verified = proven(way, with_leaf(largest, path, text))
+            items = translate(way.reader, verified)
             where = f"{name} at {path}"
             assert "internal_error" not in reasons(items), where
             if reason is not None:
@@ -118,8 +126,52 @@ def test_in_place_of_every_leaf(way):
             for item in items:
                 assert isinstance(item.outcome, Stated | Lookup | Ignored | Quarantined), where
                 if isinstance(item.outcome, Stated):
-                    for event in offline_events(way.account(), verified, item):
+                    for event in offline_events(way.reader, verified, item):
                         EVENT.validate_json(event)
+
+
+IN_THE_BODY = next(way for way in WAYS if way.label == "adyen, standard notifications")
+ITEM = ("notificationItems", 0, "NotificationRequestItem")
+COVERED = [
+    ("notificationItems",),
+    ("notificationItems", 0),
+    ITEM,
+    (*ITEM, "additionalData"),
+    (*ITEM, "additionalData", "hmacSignature"),
+    (*ITEM, "amount"),
+    *((*ITEM, "amount", name) for name in ("value", "currency")),
+    *((*ITEM, name) for name in ("pspReference", "originalReference", "merchantAccountCode", "merchantReference")),
+    *((*ITEM, name) for name in ("eventCode", "success")),
+]
+
+
+@pytest.mark.parametrize("path", COVERED, ids=lambda path: path[-1])
+def test_in_place_of_what_proves_it(path):
+    """Where the signature stands in the JSON, nothing of the corpus does for it, or for what it covers: Rejected, and
+    nothing else is raised.
+    """
+    body = IN_THE_BODY.delivery(samples.webhook("adyen", "CAPTURE").body).body
+    for name, (text, _) in CORPUS.items():
+        if isinstance(path[-1], int) and not text.strip():
+            continue  # a list with nothing in it
+        if (path[-1], text) == ("success", b"true"):
+            continue  # what was signed, as a flag
+        with pytest.raises(Rejected) as caught:
+            verify(IN_THE_BODY.sent(with_leaf(body, path, text), ()), IN_THE_BODY.account().checks)
+        assert caught.value.reason.startswith("signature_"), name
+
+
+def test_beside_what_proves_it():
+    """What is valid leaves the proof as it is; in what cannot be read there is none."""
+    body = IN_THE_BODY.delivery(samples.webhook("adyen", "CAPTURE").body).body
+    for name, (text, reason) in CORPUS.items():
+        sent = IN_THE_BODY.sent(with_unread_key(body, text), ())
+        if reason is None:
+            assert verify(sent, IN_THE_BODY.account().checks).secret == 0, name
+            continue
+        with pytest.raises(Rejected) as caught:
+            verify(sent, IN_THE_BODY.account().checks)
+        assert caught.value.reason == "signature_missing", name
 
 
 async def test_through_a_real_listener_and_a_real_journal(tmp_path):

@@ -310,7 +310,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-async def test_a_file_that_is_no_certificate(name):
+async def test_v19_a_file_that_is_no_certificate(name):
     """Refused where it is known to be none; where nothing is known, 503, so that the delivery comes again. Twenty more
     deliveries with that URL ask for nothing.
     """
@@ -366,3 +366,20 @@ def test_the_accounts_that_the_others_are_made_of():
     """Each of them starts as it is."""
     for good in (ADYEN, BASIC, BRAINTREE, CLASSIC, SQUARE):
         assert routes_of(good)
+
+
+FLEX = {"provider": "flexportal", "name": "acme", "api_key": "k" * 20, "options": {"tenant_id": "bu_harbour_lease"}}
+
+
+@pytest.mark.parametrize(
+    ("account", "body"),
+    [
+        (CLASSIC, webhook("mollie", "payment-link.paid").body),
+        (FLEX, webhook("flexportal", "order.created").body),
+    ],
+    ids=["mollie", "flexportal"],
+)
+async def test_a_hint_of_no_interest_comes_first(account, body):
+    """It is acknowledged as any other, and asks for nothing."""
+    async with running(account) as world:
+        assert (await world.post(body, path_of(account))).status == 200

@@ -715,6 +715,17 @@ async def test_a_capture_that_failed_later():
     assert events[-1]["data"]["lifecycle"]["state"]["captured"]["minor"] == 0
 
 
+async def test_several_partial_captures():
+    """What is captured is their sum, whatever order they come in; one that fails takes its own part back."""
+    for order in (("CAPTURE", "CAPTURE--partial"), ("CAPTURE--partial", "CAPTURE")):
+        events = await published("AUTHORISATION", *order)
+        parts = [event["data"]["payment"]["amount_captured"]["minor"] for event in events[1:]]
+        assert events[-1]["data"]["lifecycle"]["state"]["captured"]["minor"] == sum(parts)
+    events = await published("AUTHORISATION", "CAPTURE", "CAPTURE--partial", "CAPTURE_FAILED")
+    partial = events[2]["data"]["payment"]["amount_captured"]["minor"]
+    assert events[-1]["data"]["lifecycle"]["state"]["captured"]["minor"] == partial
+
+
 async def test_a_partial_capture_that_is_refunded():
     """What was captured, not what was authorised, tells whether a refund is of everything."""
     events = await published("AUTHORISATION", "CAPTURE--partial", "REFUND")

@@ -21,7 +21,8 @@ _SECRETIVE = re.compile(
 # Calls and attributes that give one: a request's headers, the codes, the settings' secrets.
 _GIVING = {"only", "single", "hexdigest", "get_secret_value", "verbatim", "decoded"}
 _HEADERS = {"header", "headers"}  # of a delivery
-_AUTHORIZATION = ("authorization", b"authorization")
+# What holds one: a header, a field of a body.
+_HOLDING = re.compile(r"authorization|.*signature|.*-sig|.*hmac", re.IGNORECASE)
 _FILLING = {"add", "append", "extend", "insert", "setdefault", "update"}
 # Calls whose result tells nothing but a length, a type, or what was compared as it should be.
 _TELLING_NOTHING = {"len", "isinstance", "type", "compare_digest"}
@@ -97,7 +98,9 @@ def _touches(node: ast.AST, derived: set[str]) -> bool:
         name = node.id if isinstance(node, ast.Name) else node.attr
         if name in derived or name in _GIVING or _SECRETIVE.search(name) or _is_header(node):
             return True
-    if isinstance(node, ast.Call) and any(_is_authorization(argument) for argument in node.args):
+    if isinstance(node, ast.Call) and any(_holds_one(argument) for argument in node.args):
+        return True
+    if isinstance(node, ast.Subscript) and _holds_one(node.slice):
         return True
     return any(_touches(child, derived) for child in ast.iter_child_nodes(node))
 
@@ -106,10 +109,10 @@ def _is_header(node: ast.Name | ast.Attribute) -> bool:
     return isinstance(node, ast.Attribute) and node.attr in _HEADERS and getattr(node.value, "id", "") == "delivery"
 
 
-def _is_authorization(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and node.value.lower() in _AUTHORIZATION
-    )
+def _holds_one(node: ast.AST) -> bool:
+    value = node.value if isinstance(node, ast.Constant) else None
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    return isinstance(text, str) and _HOLDING.fullmatch(text) is not None
 
 
 def _called(node: ast.Call) -> str:

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING
 import standardwebhooks
 import stripe
 import svix.webhooks
+from Adyen.util import generate_payload_sig
+from square.utils.webhooks_helper import verify_signature
 
 from paymux.delivery import Delivery
+from paymux.signatures.adyen_hmac import AdyenHmac
+from paymux.signatures.mollie_hmac import MollieHmac
 from paymux.signatures.raw_hmac import RawHmac
 from paymux.signatures.svix import Svix
 from paymux.signatures.timestamped_hmac import TimestampedHmac
+from paymux.signatures.url_hmac import UrlHmac
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 5, 4, 12, 30, 15, tzinfo=UTC)
 BODY = b'{"id": "evt_1PqrS", "type": "payment.succeeded", "amount": 4999, "note": "caf\\u00e9"}\r\n'
 MESSAGE = "msg_2f8QkMZ1wXhVb7"
+URL = "https://pay.example/webhooks/p/a"
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -33,7 +39,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 class Case:
     """A scheme, two secrets, and a signer: (body, signed at, secret) -> headers.
 
-    `signature` is the header that holds the signature, `joiner` stands between several in one header.
+    `signature` is the header that holds the signature, in base64 if `is_base64`, else in hex; `joiner` stands between
+    several in one header.
     """
 
     name: str
@@ -42,7 +49,8 @@ class Case:
     other: str
     sign: Callable[[bytes, datetime, str], Headers]
     signature: bytes
-    joiner: bytes
+    joiner: bytes = b""
+    is_base64: bool = False
 
     def headers(self, body: bytes = BODY, at: datetime = NOW, secret: str | None = None) -> Headers:
         return self.sign(body, at, secret or self.secret)
@@ -63,6 +71,7 @@ def request(
         body=body,
         headers=((b"Host", b"pay.example"), (b"Content-Type", b"application/json"), *headers),
         path_token=path_token,
+        url=URL,
     )
 
 
@@ -122,6 +131,27 @@ def body_signs(body: bytes, at: datetime, secret: str) -> Headers:
     return ((b"X-Signature", b"sha256=" + hmac_by_hand(secret.encode(), body, "sha256").hex().encode()),)
 
 
+def mollie_signs(body: bytes, at: datetime, secret: str) -> Headers:
+    return ((b"X-Mollie-Signature", b"sha256=" + hmac_by_hand(secret.encode(), body, "sha256").hex().encode()),)
+
+
+def paystack_signs(body: bytes, at: datetime, secret: str) -> Headers:
+    return ((b"X-Paystack-Signature", hmac_by_hand(secret.encode(), body, "sha512").hex().encode()),)
+
+
+def adyen_signs(body: bytes, at: datetime, secret: str) -> Headers:
+    return ((b"HmacSignature", generate_payload_sig(body, secret)),)
+
+
+def square_signs(body: bytes, at: datetime, secret: str) -> Headers:
+    """Square's SDK only checks, so it checks this, where the body is text as it takes it."""
+    text = base64.b64encode(hmac_by_hand(secret.encode(), URL.encode() + body, "sha256")).decode()
+    assert not body or verify_signature(
+        request_body=body.decode(), signature_header=text, signature_key=secret, notification_url=URL
+    )
+    return ((b"X-Square-HmacSha256-Signature", text.encode()),)
+
+
 def whsec(first: int) -> str:
     return "whsec_" + base64.b64encode(bytes(range(first, first + 32))).decode()
 
@@ -152,6 +182,7 @@ SVIX = Case(
     sign=svix_signs,
     signature=b"svix-signature",
     joiner=b" ",
+    is_base64=True,
 )
 STANDARD_WEBHOOKS = Case(
     name="standard-webhooks",
@@ -161,6 +192,7 @@ STANDARD_WEBHOOKS = Case(
     sign=standard_webhooks_signs,
     signature=b"webhook-signature",
     joiner=b" ",
+    is_base64=True,
 )
 RAW = Case(
     name="raw hmac",
@@ -169,8 +201,41 @@ RAW = Case(
     other="the tenant's other secret",
     sign=body_signs,
     signature=b"x-signature",
-    joiner=b"",
+)
+PAYSTACK = Case(
+    name="paystack",
+    scheme=RawHmac(header=b"x-paystack-signature", algorithm="sha512"),
+    secret="sk_test_a_secret_of_paystack",
+    other="sk_test_another_of_paystack",
+    sign=paystack_signs,
+    signature=b"x-paystack-signature",
+)
+MOLLIE = Case(
+    name="mollie",
+    scheme=MollieHmac(),
+    secret="a secret of the webhook",
+    other="another of the webhook",
+    sign=mollie_signs,
+    signature=b"x-mollie-signature",
+)
+ADYEN = Case(
+    name="adyen, header",
+    scheme=AdyenHmac(),
+    secret="0F" * 32,
+    other="a7" * 32,
+    sign=adyen_signs,
+    signature=b"hmacsignature",
+    is_base64=True,
+)
+SQUARE = Case(
+    name="square",
+    scheme=UrlHmac(header=b"x-square-hmacsha256-signature"),
+    secret="a-signature-key-of-square",
+    other="another-signature-key-of-square",
+    sign=square_signs,
+    signature=b"x-square-hmacsha256-signature",
+    is_base64=True,
 )
 
 TIMED = (STRIPE, DECODED, SVIX, STANDARD_WEBHOOKS)
-SIGNED = (*TIMED, RAW)
+SIGNED = (*TIMED, RAW, PAYSTACK, MOLLIE, ADYEN, SQUARE)

@@ -54,6 +54,9 @@ PLANTED = {
     "by searching": "def f(haystack, signature):\n    return haystack.find(signature)",
     "a setting": "def f(given, s):\n    return given == s.get_secret_value()",
     "of a request": "def f(request):\n    a = request.headers.get('Authorization', '')\n    return a == 'Bearer x'",
+    "a field of a body": "def f(item, want):\n    found = item.get('hmacSignature')\n    return found == want",
+    "a field of a form": "def f(form, want):\n    return form[b'bt_signature'] == want",
+    "a header by its name": "def f(h, want):\n    return h['Webhook-Signature'] == want",
     "a path token": "def f(delivery, key_):\n    return delivery.path_token == key_",
     "at the top": "EXPECTED = 1\nexpected == EXPECTED",
 }

@@ -7,13 +7,32 @@ import sys
 from dataclasses import dataclass
 
 import pytest
-from signed_requests import BODY, DECODED, NOW, RAW, STANDARD_WEBHOOKS, STRIPE, SVIX, TIMED, replaced, request, seconds
+from signed_requests import (
+    ADYEN,
+    BODY,
+    DECODED,
+    MOLLIE,
+    NOW,
+    RAW,
+    SQUARE,
+    STANDARD_WEBHOOKS,
+    STRIPE,
+    SVIX,
+    TIMED,
+    replaced,
+    request,
+    seconds,
+)
 
 from paymux.errors import Rejected
+from paymux.providers.paypal import PAYPAL
 from paymux.signatures import verify
+from paymux.signatures.adyen_hmac import AdyenHmac
+from paymux.signatures.basic_auth import AndBasicAuth, BasicAuth
 from paymux.signatures.hint import Hint
 from paymux.signatures.path_token import PathToken
 from paymux.signatures.raw_hmac import RawHmac
+from paymux.signatures.signed_form import SignedForm
 from paymux.signatures.static_secret import StaticHeader
 from paymux.signatures.svix import Svix
 from paymux.signatures.timestamped_hmac import TimestampedHmac
@@ -39,8 +58,35 @@ class Refusal:
     path_token: str | None = None
 
 
-def of(case, headers, reason, detail):
-    return Refusal(case.scheme, case.secret, headers, reason, detail)
+def of(case, headers, reason, detail, body=BODY):
+    return Refusal(case.scheme, case.secret, headers, reason, detail, body)
+
+
+def of_a_form(body, reason, detail):
+    return Refusal(SignedForm(public_keys=("public",)), TOKEN, (), reason, detail, body)
+
+
+def of_paypal(reason, detail, **changed):
+    """What stands in PayPal's headers but for those that are changed; None leaves one out."""
+    told = {
+        "transmission-id": "3d0f5a10-3f1e-11f1-9f2b-7b1c2e6a8d40",
+        "transmission-time": NOW.isoformat(),
+        "transmission-sig": "c2ln",
+        "cert-url": "https://api.paypal.com/v1/notifications/certs/CERT-1",
+        "auth-algo": "SHA256withRSA",
+    } | {name.replace("_", "-"): value for name, value in changed.items()}
+    headers = tuple((b"paypal-" + name.encode(), value.encode()) for name, value in told.items() if value is not None)
+    return Refusal(PAYPAL.scheme({}), "6MX37520HR194683L", headers, reason, detail)
+
+
+TWO_WAYS = "the signed fields of an item can be read in two ways"
+NO_PAYLOAD = "the payload is not base64 text, or as short as a challenge"
+PAYLOAD = b"bt_payload=" + b"A" * 40
+ELSEWHERE = "the certificate's URL is not the provider's"
+
+
+def _adyen_item(fields):
+    return b'{"notificationItems":[{"NotificationRequestItem":{"additionalData":{"hmacSignature":"x"},%b}}]}' % fields
 
 
 REFUSALS = {
@@ -106,6 +152,102 @@ REFUSALS = {
         "the URL does not end in a token of the account",
         path_token="another",
     ),
+    "adyen, another key": of(
+        ADYEN, ADYEN.headers(secret=ADYEN.other), "signature_mismatch", "a signature is of no secret"
+    ),
+    "adyen, no header": of(ADYEN, (), "signature_missing", "there is no hmacsignature header"),
+    "adyen, no items": of(
+        ADYEN,
+        ADYEN.headers(),
+        "signature_missing",
+        "there is no item that could be signed",
+        b'{"notificationItems":[]}',
+    ),
+    "adyen, items that are none": of(
+        ADYEN, ADYEN.headers(), "signature_malformed", "notificationItems is no list", b'{"notificationItems":{}}'
+    ),
+    "adyen, an item without a signature": of(
+        ADYEN,
+        ADYEN.headers(),
+        "signature_missing",
+        "an item has no hmacSignature",
+        b'{"notificationItems":[{"NotificationRequestItem":{}}]}',
+    ),
+    "adyen, a colon": of(
+        ADYEN, (), "signature_malformed", TWO_WAYS, _adyen_item(b'"pspReference":"a:b","success":"true"')
+    ),
+    "adyen, an outcome that is none": of(ADYEN, (), "signature_malformed", TWO_WAYS, _adyen_item(b'"success":"maybe"')),
+    "adyen, a field that is no text": of(
+        ADYEN,
+        (),
+        "signature_malformed",
+        "pspReference is neither text nor a whole number",
+        _adyen_item(b'"pspReference":[1]'),
+    ),
+    "basic, no header": Refusal(
+        BasicAuth(), "user:" + TOKEN, (), "static_secret_missing", "there is no authorization header"
+    ),
+    "basic, another password": Refusal(
+        BasicAuth(),
+        "user:" + TOKEN,
+        ((b"Authorization", b"Basic dXNlcjpvdGhlcg=="),),
+        "static_secret_mismatch",
+        "the header holds no credentials of the account",
+    ),
+    "mollie, another secret": of(
+        MOLLIE, MOLLIE.headers(secret=MOLLIE.other), "signature_mismatch", "the signature is of no secret"
+    ),
+    "mollie, no header": of(MOLLIE, (), "signature_missing", "there is no x-mollie-signature header"),
+    "square, another key": of(
+        SQUARE,
+        SQUARE.headers(secret=SQUARE.other),
+        "signature_mismatch",
+        "the signature is of no secret over this URL and body",
+    ),
+    "square, no body": of(
+        SQUARE, SQUARE.headers(b""), "signature_mismatch", "without a URL and a body nothing was signed", b""
+    ),
+    "form, no fields": of_a_form(b"", "signature_missing", "the form lacks its signature or its payload"),
+    "form, a field twice": of_a_form(
+        b"bt_signature=a&bt_signature=a&" + PAYLOAD,
+        "signature_duplicated",
+        "a field of the form stands there more than once",
+    ),
+    "form, a field more": of_a_form(
+        b"bt_signature=a&x=1&" + PAYLOAD,
+        "signature_malformed",
+        "the form has other fields than a signature and a payload",
+    ),
+    "form, a payload that is none": of_a_form(
+        b"bt_signature=a&bt_payload=" + b"!" * 40, "signature_malformed", NO_PAYLOAD
+    ),
+    "form, as short as a challenge": of_a_form(
+        b"bt_signature=a&bt_payload=" + b"a" * 32, "signature_malformed", NO_PAYLOAD
+    ),
+    "form, no pair": of_a_form(
+        b"bt_signature=public&" + PAYLOAD, "signature_malformed", "there is no public key with a signature"
+    ),
+    "form, of another public key": of_a_form(
+        b"bt_signature=other|00&" + PAYLOAD,
+        "signature_mismatch",
+        "no signature of the public key is of any secret",
+    ),
+    "paypal, no time": of_paypal(
+        "signature_missing", "there is no paypal-transmission-time header", transmission_time=None
+    ),
+    "paypal, a time that is none": of_paypal("signature_malformed", "the time is none", transmission_time="noon"),
+    "paypal, a time long ago": of_paypal(
+        "too_old", "signed more than 345600 seconds before it came", transmission_time="2020-01-01T00:00:00Z"
+    ),
+    "paypal, another algorithm": of_paypal(
+        "signature_malformed", "the headers are not in PayPal's form", auth_algo="NONEwithRSA"
+    ),
+    "paypal, another host": of_paypal(
+        "certificate_url", ELSEWHERE, cert_url="https://paypal.example/v1/notifications/certs/C"
+    ),
+    "paypal, another path": of_paypal(
+        "certificate_url", "there are no certificates at that URL", cert_url="https://api.paypal.com/v2/CERT-1"
+    ),
     "hint, a long one": Refusal(
         Hint(limit=10), None, (), "hint_malformed", "a hint is at most 10 bytes", body=b"x" * 11
     ),
@@ -145,6 +287,17 @@ UNUSABLE = {
         "a/token/with/slashes",
         "a path token has only letters, digits, dot, dash, underscore and tilde",
     ),
+    "an odd number of hex digits": (AdyenHmac(), "5e" * 16 + "5", "the secret is not pairs of hex digits"),
+    "no hex": (AdyenHmac(), "5g" * 16, "the secret is not pairs of hex digits"),
+    "short, in hex": (AdyenHmac(), "5e" * 15, "the secret is shorter than 16 bytes once read as hex"),
+    "no password": (BasicAuth(), "a-user-without-one:", "Basic credentials are written user:password"),
+    "no colon": (BasicAuth(), "a-user-without-one", "Basic credentials are written user:password"),
+    "a key beside credentials": (
+        AndBasicAuth(signature=AdyenHmac()),
+        "no-hex-and-no-colon",
+        "the secret is not pairs of hex digits",
+    ),
+    "no webhook id": (PAYPAL.scheme({}), "", "the secret is empty"),
     "of a hint": (
         Hint(),
         TOKEN,

@@ -150,8 +150,11 @@ async def test_a_gateway_tells_of_its_workers():
             "relay": True,
             "lookups": True,
             "retention": True,
+            "replays": True,
+            "reconciles": True,
+            "watch": True,
         }
-        assert (await overview.status())["workers"] == facts["workers"]
+        assert (await overview.status()).workers == facts["workers"]
         await overview.refresh()
         metrics = running.metrics.render().decode()
         assert 'paymux_worker_up{worker="lookups"} 1.0' in metrics

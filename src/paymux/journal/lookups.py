@@ -51,6 +51,8 @@ class Hints:
             return
         scope = (entry.account.provider.name, entry.account.name)
         refs = [ref for item in entry.items if isinstance(item.outcome, Lookup) for ref in item.outcome.objects]
+        if not refs:
+            return
         if not self._has_room(scope, len(refs)):
             if all([await self._waiting.is_asked(scope, ref) for ref in refs]):
                 return

@@ -12,8 +12,8 @@
   event. https://docs.adyen.com/development-resources/webhooks/handle-webhook-events
 - JSON carries one item each as far as Adyen says; each of several is verified and translated.
 - AUTHORISATION is the last that is heard of a payment which is captured automatically. CAPTURE is for the others: by
-  default one for each payment, whose rest is released (`amount_captured` is that capture's); where several partial
-  captures were enabled nothing tells their sum. https://docs.adyen.com/online-payments/capture
+  default one for each payment, whose rest is released; where several partial captures were enabled each is a part,
+  by its own pspReference. `amount_captured` is that one's. https://docs.adyen.com/online-payments/capture
 - CAPTURE, REFUND and the like mean that Adyen sent it to the scheme, which may still refuse (the _FAILED ones).
 - `disputeStatus` tells what the event code leaves open; not for payments processed in Brazil.
   https://docs.adyen.com/risk-management/disputes-api/dispute-notifications
@@ -346,14 +346,13 @@ def capture(body: Wild, head: Head) -> tuple[Statement, ...]:
     payment_id = item.id("originalReference")
     if _word(item, "success") == "false":
         return (_payment(item, head, payment_id, facts=(Fact(name="attempt_failed"),)),)
-    return (_payment(item, head, payment_id, amount_captured=_money(item)),)
+    return (_captured(item, head, payment_id, _money(item)),)
 
 
 def capture_failed(body: Wild, head: Head) -> tuple[Statement, ...]:
-    """The scheme refused what CAPTURE told as done: nothing is captured."""
+    """The scheme refused what CAPTURE told as done: by it, nothing is captured."""
     item = body.child(ITEM)
-    nothing = replace(_money(item), minor=0)
-    return (_payment(item, head, item.id("originalReference"), amount_captured=nothing),)
+    return (_captured(item, head, item.id("originalReference"), replace(_money(item), minor=0)),)
 
 
 def cancellation(body: Wild, head: Head) -> tuple[Statement, ...]:
@@ -447,6 +446,12 @@ def _payment(item: Wild, head: Head, payment_id: str, *, facts: tuple[Fact, ...]
         **said,
     )
     return Statement(block=block, at=head.occurred_at, payment_id=payment_id, facts=facts)
+
+
+def _captured(item: Wild, head: Head, payment_id: str, amount: Money) -> Statement:
+    """One capture of possibly several: it goes by its own reference, and counts beside the others."""
+    said = _payment(item, head, payment_id, amount_captured=amount)
+    return replace(said, capture=(item.id("pspReference"), amount))
 
 
 def _refund(item: Wild, head: Head, payment_id: str | None) -> Statement:

@@ -44,6 +44,7 @@ from paymux.wiring.shown import (
     RelayReports,
     TopicReports,
 )
+from paymux.wiring.warming import named
 from paymux.wiring.workers import ENDING_SECONDS, Worker
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ class Gateway:
             await session.close()
             raise
         gateway._run()
+        await gateway._warm()
         return gateway
 
     @property
@@ -295,6 +297,12 @@ class Gateway:
         for worker in self.workers:
             worker.start()
         self._schedule_expiry()
+
+    async def _warm(self) -> None:
+        """Nothing waits for the certificates themselves."""
+        accounts = [setup.account for setup in self.setups.values()]
+        with suppress(JournalUnavailable):
+            self.certificates.warm(await named(accounts, history=self.history, archive=self.archive))
 
     # --- changing accounts
 

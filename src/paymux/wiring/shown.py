@@ -12,6 +12,7 @@ from paymux import __version__
 from paymux.delivery import Proof
 from paymux.errors import JournalUnavailable
 from paymux.http.api.status import AccountFacts, JournalStatus, RelayStatus, SecretFacts, Status
+from paymux.reconcile import FAILED
 from paymux.reconcile.comparing import KINDS
 from paymux.relay import Phase
 from paymux.telemetry import logger
@@ -215,7 +216,7 @@ class ReconcileReports:
         self._metrics = metrics
 
     def __call__(self, name: tuple[str, str], counts: Mapping[str, int]) -> None:
-        found = {kind: count for kind in KINDS if (count := counts.get(kind, 0))}
+        found = {kind: count for kind in (*KINDS, FAILED) if (count := counts.get(kind, 0))}
         for kind, count in found.items():
             self._metrics.count("paymux_reconciled", *name, kind, by=count)
         if found:

@@ -8,7 +8,8 @@ PaymuxError
 ├── SettingsError         the configuration is wrong; exit code 2
 ├── JournalError
 │   ├── JournalUnavailable    it cannot commit now; answered 503 with Retry-After
-│   │   └── LookupsFull           hints left too much to look up; answered 429
+│   │   ├── LookupsFull           hints left too much to look up; answered 429
+│   │   └── Unwritable            it can commit, but not this; trying again will not help
 │   └── JournalUnusable       it must not be opened (newer schema, damage); the process stops
 ├── NotStored             what was asked for is not in the journal
 ├── JobRefused            a job that cannot be made, or not be steered that way
@@ -95,6 +96,10 @@ class LookupsFull(JournalUnavailable):
     """A hint about one more object than may wait for its account; there is room once some were answered."""
 
     reason = "lookups_full"
+
+
+class Unwritable(JournalUnavailable):
+    """What was to be committed cannot be decided or written, by its own fault; `__cause__` says why."""
 
 
 class JournalUnusable(JournalError):

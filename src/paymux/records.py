@@ -25,6 +25,10 @@ _QUARANTINE: Final = UUID("b8f1c1d4-52b5-5a38-8f2e-6f1f3c0a9e27")
 _CORRECTIONS: Final = UUID("3a1c3f5e-8f44-5a53-9a3f-5b1ad2d9f0c7")
 _NO_REPLAY: Final = b'"replay_id":null'
 REPLAY: Final = "paymux_replay"  # the header of a republished record
+SEQUENCE: Final = "paymux_sequence"
+TRANSITION: Final = "paymux_transition"
+EVENT_ID: Final = "ce_id"
+ERASED: Final = "paymux_erased"  # that of one whose content is not kept any more; such a one never goes to Kafka
 _CONTENT_TYPE: Final = ("content-type", CONTENT_TYPE.encode())
 _OPTIONS: Final = orjson.OPT_UTC_Z
 _OVERHEAD: Final = 70  # bytes of a record beside key, value and headers, rounded up
@@ -95,13 +99,13 @@ def event_record(
         event["data"]["origin"] |= {"replay_id": again.replay_id, "corrects": again.corrects}
     headers: tuple[tuple[str, bytes], ...] = (
         _CONTENT_TYPE,
-        ("ce_id", identity.encode()),
+        (EVENT_ID, identity.encode()),
         ("ce_type", announcement.type.encode()),
         ("ce_source", account.source.encode()),
-        ("paymux_sequence", b"%d" % life.sequence),
+        (SEQUENCE, b"%d" % life.sequence),
     )
     if life.transition is not None:
-        headers += (("paymux_transition", life.transition.encode()),)
+        headers += ((TRANSITION, life.transition.encode()),)
     return Record(event_id=identity, topic=topic, key=key.encode(), value=_dump(event), headers=headers)
 
 
@@ -140,7 +144,7 @@ def quarantine_record(data: QuarantineData, *, topic: str, attempt: int | str = 
     event = QuarantineEvent(id=event_id, source=source, subject=data.delivery_id, time=data.received_at, data=data)
     headers = (
         _CONTENT_TYPE,
-        ("ce_id", event_id.encode()),
+        (EVENT_ID, event_id.encode()),
         ("ce_type", event.type.encode()),
         ("ce_source", source.encode()),
         ("paymux_reason", data.reason.encode()),
@@ -167,6 +171,19 @@ def republished(record: Record, *, replay_id: str, topic: str | None) -> Record:
         value = value.replace(_NO_REPLAY, b'"replay_id":"%b"' % replay_id.encode())
     headers = tuple((name, each) for name, each in record.headers if name != REPLAY)
     return replace(record, topic=topic or record.topic, value=value, headers=(*headers, (REPLAY, replay_id.encode())))
+
+
+def erased(record: Record) -> Record:
+    """What is kept of a published record when a person's data is erased: ids, times, type and lifecycle, no word of
+    the provider's about anybody.
+    """
+    event = orjson.loads(record.value)
+    event["data"] |= {name: None for name in (*Entity, "detail") if name in event["data"]}
+    return replace(record, value=_dump(event), headers=(*record.headers, (ERASED, b"1")))
+
+
+def is_erased(record: Record) -> bool:
+    return ERASED in dict(record.headers)
 
 
 def entity_key(account: Account, entity_id: str) -> str:

@@ -42,7 +42,7 @@ INSTRUCTIONS: Final = {
     "journal_swapped": (
         "Bring back that journal's file, or give this installation a transactional_id_prefix of its own."
     ),
-    "journal_restored": "Bring back the newer file.",
+    "journal_restored": "Bring back the newer file; if it is lost, bring back a copy by `paymux restore`.",
     "checkpoint_missing": (
         "Put right what was changed: was the topic emptied or replaced, or transactional_id_prefix changed?"
     ),

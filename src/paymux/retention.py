@@ -7,14 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from paymux.errors import JournalUnavailable
+from paymux.journal.audit import Act
 from paymux.telemetry import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from paymux.journal import Journal
+    from paymux.journal.history import History, Retained
 
 SWEEP_SECONDS: Final = 3600.0
+NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 STEP: Final = 200  # rows of a commit
 PAUSE_SECONDS: Final = 0.05
 
@@ -40,6 +43,21 @@ class Retention:
                 if rows:
                     logger().info("retention", rows=rows, days=self._keep.days)
             await asyncio.sleep(SWEEP_SECONDS)
+
+    @property
+    def days(self) -> int:
+        return self._keep.days
+
+    async def kept(self, history: History) -> Retained:
+        """As of now. Raises JournalUnavailable."""
+        return await history.retained(self._now() - self._keep if self._keep else NEVER)
+
+    async def sweep_for(self, who: str) -> int:
+        """Now, since somebody wants it; how many rows that were. Raises JournalUnavailable."""
+        rows = await self.sweep() if self._keep else 0
+        act = Act(who=who, action="retention.sweep", target=f"{self.days} days", detail={"rows": rows})
+        await self._journal.change(lambda unit: unit.audit(act))
+        return rows
 
     async def sweep(self) -> int:
         """Everything that is old by now; how many rows that were. Raises JournalUnavailable."""

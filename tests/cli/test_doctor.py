@@ -199,6 +199,18 @@ def test_bodies_that_are_kept_too_long(house):
     assert "1 bodies" in doctor()["retention", "note"]["told"]
 
 
+async def test_beside_a_running_serve(house):
+    """The journal is held and written to: it is looked at all the same, and nothing is changed."""
+    journal = await SqliteJournal.open(house / "paymux.db")
+    await heard(1)(journal)
+    before = await journal.end(0)
+    found = await asyncio.to_thread(doctor, code=1)  # no Kafka
+    assert ("journal", "good") in found
+    await heard(2)(journal)
+    assert await journal.end(0) == before + 1
+    await journal.close()
+
+
 # --- what comes and goes
 
 

@@ -62,7 +62,13 @@ def test_a_backup_and_back_again(here):
     done = paymux("backup", here / "copy.db", *config, "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert (told["file"], told["deliveries"], told["end"], told["mark"], told["acts"]) == (f"{here}/copy.db", 5, 5, 5, 3)
+    assert (told["file"], told["deliveries"], told["end"], told["mark"], told["acts"]) == (
+        f"{here}/copy.db",
+        5,
+        5,
+        5,
+        3,
+    )
     again = paymux("backup", here / "copy.db", *config)
     assert (again.exit_code, "is there already" in again.stderr) == (1, True)
     (here / "paymux.db").unlink()

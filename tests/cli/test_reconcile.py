@@ -119,7 +119,7 @@ def test_a_payment_that_was_missed(run, apis):
     payment = put(apis)
     told = run("flowlix/acme", "--since", "1d", code=1)
     assert "missed entirely" in told.output
-    assert f"flowlix/acme/{payment}" in told.output
+    assert f"flowlix/acme/{payment}  - -> succeeded 89.90 EUR" in told.output
     assert rows("SELECT * FROM deliveries") == []
 
     fixed = json.loads(run("flowlix/acme", "--since", "1d", "--fix", "--json").output)

@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from paymux.canonical import QUARANTINE, parse_event
-from paymux.delivery import ObjectRef, Proof
+from paymux.delivery import ObjectRef, Proof, Verified
 from paymux.errors import JournalUnavailable
 from paymux.journal import Rejection, Result
 from paymux.journal.changes import Rules
@@ -22,7 +22,7 @@ from paymux.provider import Account
 from paymux.records import Topics
 from paymux.signatures.path_token import PathToken
 from tests import stories
-from tests.journal.stored import deliveries, everything, items, payments
+from tests.journal.stored import deliveries, everything, items, payments, take
 from tests.journal.tiny import (
     ACCOUNT,
     CURRENT,
@@ -151,6 +151,37 @@ async def test_another_content_under_the_same_key(journal, change):
     assert (state["status"], state["amount"]["minor"]) == ("succeeded", 4999)
     assert payments(journal) == {"tiny/acme/p1"}
     assert deliveries(journal)[0].attempts == 1
+
+
+async def test_a_signature_that_comes_again_with_another_body(journal):
+    """Where it binds its body weakly: refused, and nothing of it is kept, whatever keys its items have; the first body
+    is a duplicate still, and another signature brings another body.
+    """
+
+    def once(name: str, *content: dict) -> Verified:
+        found = batch(*content)
+        return Verified(found.delivery, found.proof, found.secret, name)
+
+    assert [receipt.result for receipt in await append(journal, once("transmission 1", paid()))] == [Result.NEW]
+    before = (deliveries(journal), items(journal), payments(journal), await journal.end(0))
+    forged = (says("payment", "e2", id="p2", amount=1), says("payment", "e3", id="p3", amount=1))
+    receipts = await append(journal, once("transmission 1", *forged))
+    assert [(receipt.result, receipt.outcome, receipt.event_ids) for receipt in receipts] == [
+        (Result.REFUSED, "rejected", ())
+    ] * 2
+    assert (deliveries(journal), items(journal), payments(journal), await journal.end(0)) == before
+    assert [receipt.result for receipt in await append(journal, once("transmission 1", paid()))] == [Result.DUPLICATE]
+    assert [receipt.result for receipt in await append(journal, once("transmission 2", *forged))] == [Result.NEW] * 2
+
+
+async def test_two_bodies_of_one_signature_in_one_commit(journal):
+    """The first one wins, also before anything is written."""
+    bodies = [batch(says("payment", f"e{number}", amount=number)) for number in range(1, 9)]
+    receipts = await asyncio.gather(
+        *(append(journal, Verified(one.delivery, one.proof, one.secret, "transmission 1")) for one in bodies)
+    )
+    results = [receipt.result for (receipt,) in receipts]
+    assert results == [Result.NEW, *[Result.REFUSED] * 7]
 
 
 async def test_two_ways_to_differ_under_one_key(journal):
@@ -1112,3 +1143,18 @@ async def test_the_same_conflict_again_and_again(journal):
         assert (receipt.result, receipt.outcome, receipt.reason) == (Result.CONFLICT, "quarantined", "conflict")
     assert items(journal)[1:] == [(row, "conflict", "quarantined", "conflict") for row in (2, 3, 4)]
     assert len(await quarantined(journal)) == 1
+
+
+async def test_an_event_that_a_lost_journal_published(make_journal):
+    """It changes what is known and goes out no more; what comes after it does, under the next number."""
+    (lost,) = await put(await make_journal(), paid(status="processing"))
+    journal = await make_journal()
+    take(journal, lost.event_ids)
+    (heard,) = await put(journal, paid(status="processing"))
+    assert (heard.result, heard.outcome, heard.event_ids) == (Result.NEW, "events", ())
+    (after,) = await put(journal, paid("e2", after=9))
+    (row,) = await rows(journal)
+    assert after.event_ids == (row.record.event_id,)
+    life = json.loads(row.record.value)["data"]["lifecycle"]
+    assert (life["sequence"], life["transition"], life["previous_status"]) == (1, "advanced", "processing")
+    assert results(await put(journal, paid(status="processing"))) == [("duplicate", "events")]

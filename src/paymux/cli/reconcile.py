@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -103,10 +104,10 @@ def _text(job: Mapping[str, Any], groups: Sequence[ChangeGroup]) -> str:
 
 
 def _told(value: str | None) -> str:
-    """`succeeded 4999 EUR (minor units)`, or - for nothing."""
+    """`succeeded 49.99 EUR`, or - for nothing."""
     if value is None:
         return "-"
     found = orjson.loads(value)
     amount = found.get("amount")
-    money = f"{amount['minor']} {amount['currency']} in minor units" if amount else ""
+    money = f"{Decimal(amount['minor']).scaleb(-amount['exponent'])} {amount['currency']}" if amount else ""
     return " ".join(filter(None, [found.get("status"), money, found.get("reason"), found.get("detail")])) or "-"

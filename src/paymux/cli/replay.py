@@ -183,7 +183,7 @@ def _steering(action: Action, about: str) -> click.Command:
 
 
 replay.add_command(_steering("pause", "Let a job rest."))
-replay.add_command(_steering("resume", "Let a job that rests go on."))
+replay.add_command(_steering("resume", "Let a job that rests, or failed, go on."))
 replay.add_command(_steering("cancel", "End a job; what it published stays."))
 replay.add_command(_steering("accept", "Publish what a diff found, as corrections."))
 

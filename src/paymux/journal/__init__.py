@@ -207,6 +207,12 @@ class Journal(Outbox, Protocol):
         """
         ...
 
+    async def scrub(self) -> None:
+        """What was erased is not to be found in the journal's files any more when this returns. Raises
+        JournalUnavailable where something keeps it from that for now.
+        """
+        ...
+
     def reject(self, rejection: Rejection) -> None:
         """Remember a rejection in a bounded ring; never blocks, never fails, never costs a commit of its own."""
         ...

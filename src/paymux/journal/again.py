@@ -43,14 +43,15 @@ class _Again:
             attempt=self.filed.attempt + 1,
             again=Again(replay_id=self.replay_id),
             is_published=self.unit.overlay.is_published,
-            replaces=self.filed.row,
-            only_news=self.filed.outcome == EVENTS,
+            replaces=self.filed,
         )
 
 
-def hear_again(unit: Unit, entry: Entry, delivery: int, replay_id: str) -> Counter[str]:
-    """What became of the items of a delivery's row: `events` (how many are published that were not before), `asked`,
-    `ignored`, `duplicate` of what came meanwhile, `quarantined` for another reason, or `unchanged`.
+def hear_again(
+    unit: Unit, entry: Entry, delivery: int, replay_id: str, *, picks: Callable[[Filed], bool]
+) -> Counter[str]:
+    """What became of the items that `picks` wants of a delivery's row: `events` (how many are published that were not
+    before), `asked`, `ignored`, `duplicate` of what came meanwhile, `quarantined` for another reason, or `unchanged`.
 
     Duplicates and conflicts stay what they are, and so does what an operator discarded.
     """
@@ -58,18 +59,14 @@ def hear_again(unit: Unit, entry: Entry, delivery: int, replay_id: str) -> Count
     filed = unit.overlay.filed(delivery)
     # A mapping that makes more items of a batch than before: those have no place of their own to be told by.
     for item, old in zip(entry.items, filed, strict=False):
-        again = _Again(unit=unit, entry=entry, item=item, filed=old, replay_id=replay_id)
-        counts.update(_hear(again))
+        if picks(old):
+            counts.update(_hear(_Again(unit=unit, entry=entry, item=item, filed=old, replay_id=replay_id)))
     return counts
 
 
-def discard(unit: Unit, delivery: int, why: str, *, reason: str | None = None) -> int:
-    """Take a delivery's items out of quarantine, all or those that are there for a reason; how many that were."""
-    items = [
-        filed
-        for filed in unit.overlay.filed(delivery)
-        if filed.outcome == "quarantined" and reason in (None, filed.reason)
-    ]
+def discard(unit: Unit, delivery: int, why: str, *, picks: Callable[[Filed], bool]) -> int:
+    """Take those of a delivery's items out of quarantine that `picks` wants; how many that were."""
+    items = [filed for filed in unit.overlay.filed(delivery) if filed.outcome == "quarantined" and picks(filed)]
     unit.changes.discarded += [(filed.row, why) for filed in items]
     return len(items)
 
@@ -80,7 +77,9 @@ def _hear(again: _Again) -> dict[str, int]:
         return {UNCHANGED: 1}
     if old.outcome == EVENTS:
         return _say(again) if isinstance(item.outcome, Stated) else {UNCHANGED: 1}
-    if not isinstance(item.outcome, Quarantined) and not _is_first(again):
+    if _says_the_same(again):
+        return {UNCHANGED: 1}
+    if not _is_first(again):
         again.unit.keep_item(
             again.entry, item, old.delivery, dedupe_key=None, result=Result.DUPLICATE, hearing=again.hearing
         )
@@ -88,14 +87,21 @@ def _hear(again: _Again) -> dict[str, int]:
     return _OUTCOMES[type(item.outcome)](again)
 
 
+def _says_the_same(again: _Again) -> bool:
+    """It is not understood, as before."""
+    old, now = again.filed, again.item.outcome
+    if isinstance(now, Quarantined):
+        return (now.reason, now.path) == (old.reason, old.path)
+    return isinstance(now, Ignored) and old.outcome == "ignored"
+
+
 def _is_first(again: _Again) -> bool:
-    """Whether nothing else came under the event key that can be read now. It is this delivery's from now on."""
+    """Whether nothing else came under the event key that can be read now. It is this item's from now on."""
     unit, item = again.unit, again.item
     if item.event_key is None:
         return True
     scope = (again.entry.account.provider.name, again.entry.account.name)
-    seen = unit.overlay.seen(scope, item.event_key)
-    if seen is not None and seen.delivery != again.filed.delivery:
+    if item.event_key != again.filed.dedupe_key and unit.overlay.seen(scope, item.event_key) is not None:
         return False
     sha256 = hashlib.sha256(again.entry.verified.delivery.body).digest()
     unit.changes.seen[scope, item.event_key] = Seen(
@@ -109,6 +115,8 @@ def _say(again: _Again) -> dict[str, int]:
     if not isinstance(again.item.outcome, Stated):  # Defensive: the callers looked
         return {UNCHANGED: 1}
     receipt = again.unit.stated(again.entry, again.item, again.filed.delivery, again.item.outcome, again.hearing)
+    if receipt.result is Result.DUPLICATE:
+        return {UNCHANGED: 1}
     if receipt.outcome == "quarantined":
         return {"quarantined": 1}
     return {EVENTS: len(receipt.event_ids)} if receipt.event_ids else {UNCHANGED: 1}
@@ -122,8 +130,6 @@ def _ask(again: _Again) -> dict[str, int]:
 
 
 def _ignore(again: _Again) -> dict[str, int]:
-    if again.filed.outcome == "ignored":
-        return {UNCHANGED: 1}
     _refile(again)
     return {"ignored": 1}
 
@@ -131,7 +137,7 @@ def _ignore(again: _Again) -> dict[str, int]:
 def _quarantine(again: _Again) -> dict[str, int]:
     """For another reason than before: that is told once more."""
     why = again.item.outcome
-    if not isinstance(why, Quarantined) or (why.reason, why.path) == (again.filed.reason, again.filed.path):
+    if not isinstance(why, Quarantined):  # Defensive: the callers looked
         return {UNCHANGED: 1}
     again.unit.quarantine(again.entry, again.item, again.filed.delivery, why, hearing=again.hearing)
     return {"quarantined": 1}

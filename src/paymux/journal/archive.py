@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from paymux.delivery import Delivery, Proof
-    from paymux.journal.changes import Filed
+    from paymux.journal.changes import Filed, Scope
     from paymux.journal.history import Sought, StoredRecord
     from paymux.lifecycle import Known
 
@@ -26,10 +27,14 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One item that was understood: the `index`-th of its delivery."""
+    """One item that was understood: the `index`-th of its delivery. `place` is its own in the order in which items were
+    heard, `keys` are those that it spoke of.
+    """
 
     delivery: int
     index: int
+    place: int
+    keys: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +51,13 @@ class Story:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Some rows in order, and how far they were looked for: the next search begins after `reached`."""
+    """Some rows in order, and how far they were looked for: the next search begins after `reached`. `erased` are those
+    whose bodies are gone for that reason.
+    """
 
     rows: tuple[int, ...]
     reached: int
+    erased: frozenset[int] = frozenset()
 
 
 class Archive(Protocol):
@@ -77,8 +85,34 @@ class Archive(Protocol):
 
     async def known(self, keys: Iterable[str]) -> Mapping[str, Known]: ...
 
+    async def spoke(self, keys: Iterable[str]) -> Sequence[int]:
+        """The deliveries, erased ones aside, that spoke of what has these keys."""
+        ...
+
+    async def spoken(self, rows: Sequence[int]) -> frozenset[str]:
+        """The keys that these deliveries spoke of."""
+        ...
+
+    async def listed(self, job_id: str, keys: Sequence[str]) -> frozenset[str]:
+        """Those of these keys that a job came across."""
+        ...
+
+    async def naming(self, scope: Scope, names: Sequence[str], *, after: int, end: int) -> Rows:
+        """Deliveries of an account whose bodies or queries name one of these ids as a word, whatever became of them.
+        Some of those between two rows, both exclusive.
+        """
+        ...
+
     async def stories(self, deliveries: Sequence[int]) -> Sequence[Story]:
         """Of all payments that these rows spoke of."""
+        ...
+
+    async def about(self, keys: Iterable[str]) -> Sequence[Story]:
+        """Of all payments that these keys belong to."""
+        ...
+
+    async def published(self, event_ids: Sequence[str]) -> frozenset[str]:
+        """Those of these that the outbox has, or that are taken."""
         ...
 
     async def records(self, sought: Sought, *, topic: str, after: int, end: int, limit: int) -> Sequence[StoredRecord]:
@@ -92,3 +126,9 @@ class Archive(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def word(names: Sequence[str]) -> re.Pattern[bytes]:
+    """One of these ids, and not a part of a longer one."""
+    alternatives = b"|".join(re.escape(name.encode()) for name in names)
+    return re.compile(rb"(?<![A-Za-z0-9_-])(?:" + alternatives + rb")(?![A-Za-z0-9_-])")

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
 
     from paymux.delivery import Delivery, ObjectRef, Proof
     from paymux.journal import LookupRow, OutboxRow, Result
     from paymux.journal.audit import Audited
     from paymux.journal.jobs import Change, Job
     from paymux.lifecycle import Known
-    from paymux.records import Topics
+    from paymux.records import Record, Topics
     from paymux.statement import Item
 
 Scope = tuple[str, str]  # provider, account
@@ -44,7 +45,7 @@ class KeptDelivery:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptItem:
     """One item as it is stored. `dedupe_key` is unique for each account; None for a duplicate and for an item
-    without event key.
+    without event key. `place` is its row in the order in which items were heard; None: the next.
     """
 
     delivery: int
@@ -58,6 +59,7 @@ class KeptItem:
     detail: str | None = None
     payment_keys: tuple[str, ...] = ()
     attempt: int = 1
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ class Filed:
     reason: str | None
     path: str | None
     attempt: int
+    event_type: str | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,10 +110,25 @@ class View(Protocol):
         ...
 
     def is_published(self, event_id: str) -> bool:
-        """Whether the outbox has it."""
+        """Whether the outbox has it, or it is taken."""
+        ...
+
+    @property
+    def is_taken(self) -> Callable[[str], bool] | None:
+        """Whether the journal that this one was restored from published an event, which the copy did not hold yet.
+        None where it took over none.
+        """
         ...
 
     def job(self, job_id: str) -> Job | None: ...
+
+    def erased(self, deliveries: Sequence[int]) -> frozenset[int]:
+        """Those of these rows that an operator erased: whoever read them before must not use what he read."""
+        ...
+
+    def reworded(self, outbox: Sequence[int]) -> frozenset[int]:
+        """Those of these rows of the outbox whose records were."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,7 +161,11 @@ class Rules:
 class Changes:
     """What is to be written. A lookup of None is to be deleted. `refiled` are rows of items that others in `items`
     stand for from now on, `discarded` those that an operator took out of quarantine, and why. `expired` are rows of
-    deliveries without body and headers from now on, `forgotten` outbox rows as (shard, seq).
+    deliveries without body and headers from now on, `forgotten` outbox rows as (shard, seq). `erased` are deliveries
+    without anything of their own words, `reworded` the outbox rows, by place, whose records say less from now on.
+    `respoken` are rows of items that speak of these keys from now on, with their deliveries' rows.
+    `listed` are keys that a job came across, `unlisted` jobs that need to know theirs no longer. `heard` has the
+    minutes in which an account's provider was heard, as bits, by hours since 1970.
     """
 
     deliveries: list[KeptDelivery] = field(default_factory=list)
@@ -160,9 +182,16 @@ class Changes:
     discarded: list[tuple[int, str]] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
     found: list[Change] = field(default_factory=list)
+    respoken: dict[int, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    listed: list[tuple[str, str]] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
+    heard: dict[tuple[Scope, int], int] = field(default_factory=dict)
     audit: list[Audited] = field(default_factory=list)
     expired: list[int] = field(default_factory=list)
     forgotten: list[tuple[int, int]] = field(default_factory=list)
+    erased: list[int] = field(default_factory=list)
+    erased_at: datetime | None = None
+    reworded: dict[tuple[int, int], Record] = field(default_factory=dict)
 
     def update(self, later: Changes) -> None:
         """Take in what was decided on top of these; only decisions about payments are made that way."""
@@ -203,5 +232,15 @@ class Overlay:
     def is_published(self, event_id: str) -> bool:
         return event_id in self.published or self._below.is_published(event_id)
 
+    @property
+    def is_taken(self) -> Callable[[str], bool] | None:
+        return self._below.is_taken
+
     def job(self, job_id: str) -> Job | None:
         return self.changes.jobs.get(job_id) or self._below.job(job_id)
+
+    def erased(self, deliveries: Sequence[int]) -> frozenset[int]:
+        return self._below.erased(deliveries)
+
+    def reworded(self, outbox: Sequence[int]) -> frozenset[int]:
+        return self._below.reworded(outbox)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from paymux.canonical import QuarantineData
-from paymux.delivery import Proof
+from paymux.delivery import Proof, Via
 from paymux.errors import JournalError
 from paymux.journal import Entry, LookupRow, OutboxRow, Receipt, Result, chained
 from paymux.journal.audit import Audited
@@ -22,27 +22,36 @@ from paymux.records import event_record, quarantine_record
 from paymux.statement import OUTCOMES, Ignored, Item, Lookup, Quarantined, Stated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from paymux.delivery import ObjectRef
+    from paymux.delivery import Delivery, ObjectRef
     from paymux.journal.audit import Act
-    from paymux.journal.changes import Counters, Rules, Scope, View
+    from paymux.journal.changes import Counters, Filed, Rules, Scope, View
     from paymux.journal.jobs import Job
     from paymux.records import Again, Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hearing:
-    """How an item is heard: for which time, in which replay, what is left out because it is published, and which item's
-    row it stands for from now on. `only_news`: an item that says nothing new is left as it is filed.
+    """How an item is heard: for which time, in which replay, what is left out because it is published, and what is
+    filed of it, for which it stands from now on.
     """
 
     attempt: int = 1
     again: Again | None = None
     is_published: Callable[[str], bool] | None = None
-    replaces: int | None = None
-    only_news: bool = False
+    replaces: Filed | None = None
+
+    @property
+    def only_news(self) -> bool:
+        """It spoke before: where it says nothing new, or cannot, it is left as it is filed, and in its place."""
+        return self.replaces is not None and self.replaces.outcome == "events"
+
+    def is_known(self, why: Quarantined) -> bool:
+        """Whether that was told before."""
+        old = self.replaces
+        return old is not None and (old.outcome, old.reason, old.path) == ("quarantined", why.reason, why.path)
 
 
 FIRST: Final = Hearing()
@@ -62,6 +71,7 @@ class Unit:
     def append(self, entry: Entry) -> tuple[Receipt, ...]:
         """Decide one delivery. One receipt for each item."""
         scope = (entry.account.provider.name, entry.account.name)
+        self._note_time(scope, entry.verified.delivery)
         if self._only_repeats(scope, entry):
             return tuple(self._repeated(entry, item) for item in entry.items)
         sha256 = hashlib.sha256(entry.verified.delivery.body).digest()
@@ -140,7 +150,29 @@ class Unit:
         self.changes.expired += deliveries
         self.changes.forgotten += outbox
 
+    def erase(self, deliveries: Sequence[int], records: Mapping[tuple[int, int], Record]) -> None:
+        """Nothing of these deliveries' own words stays; `records` are what is kept of outbox rows that are published,
+        by (shard, seq).
+        """
+        self.changes.erased += deliveries
+        self.changes.erased_at = self.now
+        self.changes.reworded |= records
+
+    def remember(self, job_id: str, keys: Iterable[str]) -> None:
+        """What a job came across, to be known until it ends."""
+        self.changes.listed += [(job_id, key) for key in keys]
+
+    def forget(self, job_id: str) -> None:
+        """The job ended, or begins anew."""
+        self.changes.unlisted.append(job_id)
+
     # --- deliveries and items
+
+    def _note_time(self, scope: Scope, delivery: Delivery) -> None:
+        """In which minute the provider was heard."""
+        if delivery.via is Via.WEBHOOK:
+            hour, minute = divmod(int(delivery.received_at.timestamp()) // 60, 60)
+            self.changes.heard[scope, hour] = self.changes.heard.get((scope, hour), 0) | 1 << minute
 
     def _is_reused(self, scope: Scope, once: str | None, sha256: bytes) -> bool:
         """Whether a signature that binds its body weakly came with another one before. The links remember: a blank in
@@ -220,7 +252,7 @@ class Unit:
 
     def stated(self, entry: Entry, item: Item, row: int, stated: Stated, hearing: Hearing = FIRST) -> Receipt:
         """Publish what an item states, under what is known by now."""
-        said = Speech(overlay=Overlay(self.overlay), is_published=hearing.is_published)
+        said = Speech(overlay=Overlay(self.overlay), is_published=hearing.is_published or self.overlay.is_taken)
         try:
             said.say(entry, item, stated.statements)
             records = self.records(said, hearing.again)
@@ -279,7 +311,9 @@ class Unit:
         result: Result = Result.NEW,
         hearing: Hearing = FIRST,
     ) -> Receipt:
-        """Publish why an item cannot be translated."""
+        """Publish why an item cannot be translated, unless that was, or it spoke before: then it stays what it is."""
+        if hearing.only_news or hearing.is_known(why):
+            return Receipt(result=Result.DUPLICATE, outcome="quarantined", reason=why.reason)
         delivery = entry.verified.delivery
         record = quarantine_record(
             QuarantineData(
@@ -316,7 +350,7 @@ class Unit:
         hearing: Hearing = FIRST,
     ) -> None:
         if hearing.replaces is not None:
-            self.changes.refiled.append(hearing.replaces)
+            self.changes.refiled.append(hearing.replaces.row)
         self.changes.items.append(
             KeptItem(
                 delivery=row,
@@ -330,6 +364,7 @@ class Unit:
                 detail=why.detail if why else None,
                 payment_keys=payment_keys,
                 attempt=hearing.attempt,
+                place=hearing.replaces.row if hearing.replaces and hearing.only_news else None,
             )
         )
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
-from paymux.errors import JournalUnavailable
+from paymux.errors import JournalUnavailable, Unwritable
 from paymux.journal.decide import Unit
 from paymux.journal.speech import needs
 
@@ -159,7 +159,7 @@ class GroupCommit:
             self._refuse_all(batch, error.detail, error)
         except Exception as error:  # noqa: BLE001  # one wish that cannot be written must not take the others along
             if len(batch) == 1:
-                _refuse(batch, f"it could not be written: {type(error).__name__}", error)
+                _refuse(batch, f"it could not be written: {type(error).__name__}", error, Unwritable)
             else:
                 self._suspects.extend(batch)
         else:
@@ -195,10 +195,12 @@ class GroupCommit:
         self._wishes.clear()
 
 
-def _refuse(wishes: list[_Wish], why: str, error: BaseException) -> None:
+def _refuse(
+    wishes: list[_Wish], why: str, error: BaseException, kind: type[JournalUnavailable] = JournalUnavailable
+) -> None:
     """An exception for each: one that several raise would collect all of their frames."""
     for wish in wishes:
         if not wish.answer.done():
-            refusal = JournalUnavailable(why)
+            refusal = kind(why)
             refusal.__cause__ = error
             wish.answer.set_exception(refusal)

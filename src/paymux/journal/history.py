@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from paymux.journal import Rejection
     from paymux.journal.audit import Audited
+    from paymux.journal.changes import Scope
     from paymux.journal.jobs import Change, ChangeGroup, Job
     from paymux.lifecycle import Known
     from paymux.records import Record
@@ -103,6 +104,20 @@ class QuarantineGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retained:
+    """What is kept, and what of it a retention lets go of: bodies, and records of the outbox. `held` are bodies that
+    are old enough and stay, since they are quarantined, wait for a lookup or are not published.
+    """
+
+    bodies: int
+    oldest: datetime | None
+    records: int
+    old_bodies: int
+    old_records: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
     """All that is given must fit. `payment` is a whole key, `since` and `until` bound the time of receipt."""
 
@@ -165,6 +180,20 @@ class History(Protocol):
         """Newest first, as of the last commit."""
         ...
 
+    async def quarantined_at(self, since: datetime) -> Sequence[datetime]:
+        """When those deliveries came, since then, of which an item is quarantined; at most 10,000, the newest."""
+        ...
+
+    async def secrets_used(self, since: datetime) -> Mapping[Scope, Mapping[int, int]]:
+        """By account: how many webhooks were proven by which of its secrets, since then; of very many, a sample that is
+        spread over that time.
+        """
+        ...
+
+    async def heard(self, account: Scope, since: datetime) -> Mapping[int, int]:
+        """In which minutes the account's provider was heard, as bits, by hours since 1970."""
+        ...
+
     async def jobs(self, *, limit: int) -> Sequence[Job]:
         """Newest first."""
         ...
@@ -177,6 +206,10 @@ class History(Protocol):
 
     async def changes(self, job_id: str, *, after: str, limit: int) -> Sequence[Change]:
         """One by one, by event id; `after` is the last one seen, empty at first."""
+        ...
+
+    async def retained(self, before: datetime) -> Retained:
+        """What there is, and what `expire` would let go of now, all in all."""
         ...
 
     async def audit(self, *, after: int, limit: int) -> Sequence[Audited]:

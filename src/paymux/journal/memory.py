@@ -16,7 +16,8 @@ from paymux.journal import RING
 from paymux.journal.changes import DISCARDED, Changes, Counters, Filed, Rules
 from paymux.journal.group_commit import GroupCommit
 from paymux.journal.lookups import MOST_HINTS, Hints, give_up
-from paymux.records import Topics
+from paymux.records import Topics, is_erased
+from paymux.statement import Ignored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -49,7 +50,11 @@ class MemoryStore:
     emptied: set[int] = field(default_factory=set)
     jobs: dict[str, Job] = field(default_factory=dict)
     found: dict[tuple[str, str], Change] = field(default_factory=dict)
+    listed: set[tuple[str, str]] = field(default_factory=set)
+    heard: dict[tuple[Scope, int], int] = field(default_factory=dict)
     audit: list[Audited] = field(default_factory=list)
+    erased_rows: frozenset[int] = frozenset()
+    taken: set[str] = field(default_factory=set)
     _last_item: int = 0
 
     @property
@@ -90,15 +95,26 @@ class MemoryStore:
                 reason=kept.reason,
                 path=kept.path,
                 attempt=kept.attempt,
+                event_type=kept.item.event_type,
             )
             for row, kept in ordered
         ]
 
     def is_published(self, event_id: str) -> bool:
-        return any(row.record.event_id == event_id for row in self.outbox.values())
+        return event_id in self.taken or any(row.record.event_id == event_id for row in self.outbox.values())
+
+    @property
+    def is_taken(self) -> Callable[[str], bool] | None:
+        return self.taken.__contains__ if self.taken else None
 
     def job(self, job_id: str) -> Job | None:
         return self.jobs.get(job_id)
+
+    def erased(self, deliveries: Sequence[int]) -> frozenset[int]:
+        return self.erased_rows.intersection(deliveries)
+
+    def reworded(self, outbox: Sequence[int]) -> frozenset[int]:
+        return frozenset(seq for seq in outbox if (row := self.outbox.get((0, seq))) and is_erased(row.record))
 
     def counters(self) -> Counters:
         newest: dict[int, OutboxRow] = {row.shard: row for _, row in sorted(self.outbox.items())}
@@ -130,6 +146,10 @@ class MemoryStore:
             self.attempts[row] += more
         self.jobs |= changes.jobs
         self.found |= {(change.job, change.event_id): change for change in changes.found}
+        self.listed.update(changes.listed)
+        self.listed -= {entry for entry in self.listed if entry[0] in changes.unlisted}
+        for hour, minutes in changes.heard.items():
+            self.heard[hour] = self.heard.get(hour, 0) | minutes
         self.audit += changes.audit
         self.seen_keys |= changes.seen
         self.payments |= changes.known
@@ -148,15 +168,37 @@ class MemoryStore:
         self.emptied |= set(changes.expired)
         for place in changes.forgotten:
             del self.outbox[place]
+        self._erase(changes)
 
     def _file(self, changes: Changes) -> None:
         for row in changes.refiled:
             del self.item_rows[row]
         for item in changes.items:
-            self._last_item += 1
-            self.item_rows[self._last_item] = item
+            self._last_item += item.place is None
+            self.item_rows[item.place or self._last_item] = item
+        if any(item.place for item in changes.items):
+            self.item_rows = dict(sorted(self.item_rows.items()))
+        for row, (_, keys) in changes.respoken.items():
+            self.item_rows[row] = replace(self.item_rows[row], payment_keys=keys)
         for row, why in changes.discarded:
             self.item_rows[row] = replace(self.item_rows[row], outcome="ignored", reason=DISCARDED, detail=why)
+
+    def _erase(self, changes: Changes) -> None:
+        rows = set(changes.erased)
+        for row in rows:
+            self.deliveries[row] = replace(self.deliveries[row], delivery=self.deliveries[row].delivery.unproven())
+        self.emptied |= rows
+        self.erased_rows |= rows
+        for row, item in self.item_rows.items():
+            if item.delivery in rows:
+                self.item_rows[row] = replace(item, detail=None, item=replace(item.item, outcome=Ignored()))
+        gone = {self.deliveries[row].delivery.id for row in rows}
+        self.lookups = {asked: each for asked, each in self.lookups.items() if each.delivery_id not in gone}
+        self.found = {
+            name: replace(each, old=None, new=None) if each.row in rows else each for name, each in self.found.items()
+        }
+        for place, record in changes.reworded.items():
+            self.outbox[place] = replace(self.outbox[place], record=record)
 
     def has_body(self, row: int | None) -> bool:
         return row is not None and row not in self.emptied
@@ -260,20 +302,33 @@ class MemoryJournal:
         return (scope, ref) in self.store.lookups
 
     async def expire(self, before: datetime, limit: int) -> int:
-        marks, outbox = self._marks, self.store.outbox
-        waiting = [row.delivery for (shard, seq), row in outbox.items() if seq > marks.get(shard, 0) and row.delivery]
-        first = min(waiting, default=len(self.store.deliveries) + 1)
-        rows = [row for row in self.store.old(before) if row < first][:limit]
-        records = [
-            name
-            for name, row in outbox.items()
-            if name[1] < marks.get(name[0], 0)
-            and row.created_at < before
-            and (row.delivery in rows or not self.store.has_body(row.delivery))
-        ]
+        rows = self.old_bodies(before)[:limit]
+        records = self.old_records(before, rows)[:limit]
         if rows or records:
-            await self._commits.run(lambda unit: unit.expire(rows, records[:limit]))
-        return len(rows) + len(records[:limit])
+            await self._commits.run(lambda unit: unit.expire(rows, records))
+        return len(rows) + len(records)
+
+    def old_bodies(self, before: datetime) -> list[int]:
+        """Rows of deliveries that may be let go of."""
+        waiting = [row.delivery for name, row in self.store.outbox.items() if self._waits(name) and row.delivery]
+        first = min(waiting, default=len(self.store.deliveries) + 1)
+        return [row for row in self.store.old(before) if row < first]
+
+    def old_records(self, before: datetime, going: Sequence[int]) -> list[tuple[int, int]]:
+        """Places of the outbox that may be, too, once those bodies have gone."""
+        return [
+            name
+            for name, row in self.store.outbox.items()
+            if name[1] < self._marks.get(name[0], 0)
+            and row.created_at < before
+            and (row.delivery in going or not self.store.has_body(row.delivery))
+        ]
+
+    def _waits(self, name: tuple[int, int]) -> bool:
+        return name[1] > self._marks.get(name[0], 0)
+
+    async def scrub(self) -> None:
+        await asyncio.sleep(0)
 
     def reject(self, rejection: Rejection) -> None:
         self._rejections.append(rejection)

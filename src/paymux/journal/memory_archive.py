@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from paymux.journal.archive import Kept, Rows, Story, Told
+from paymux.journal.archive import Kept, Rows, Story, Told, word
 from paymux.journal.history import StoredRecord
 from paymux.journal.memory_history import MemoryHistory, fits
 from paymux.records import REPLAY
@@ -14,7 +14,7 @@ from paymux.records import REPLAY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from paymux.journal.changes import Filed
+    from paymux.journal.changes import Filed, Scope
     from paymux.journal.history import Sought
     from paymux.journal.memory import MemoryJournal
     from paymux.lifecycle import Known
@@ -39,7 +39,8 @@ class MemoryArchive:
         await asyncio.sleep(0)
         found = [each.row for each in reversed(self._history.all()) if after < each.row < end and fits(each, sought)]
         rows = tuple(found[:limit])
-        return Rows(rows=rows, reached=rows[-1] if len(rows) == limit else max(end - 1, after))
+        reached = rows[-1] if len(rows) == limit else max(end - 1, after)
+        return Rows(rows=rows, reached=reached, erased=frozenset(rows) & self._store.erased_rows)
 
     async def fitting(self, sought: Sought, rows: Sequence[int]) -> frozenset[int]:
         await asyncio.sleep(0)
@@ -62,11 +63,42 @@ class MemoryArchive:
         await asyncio.sleep(0)
         return {key: known for key in keys if (known := self._store.known(key)) is not None}
 
-    async def stories(self, deliveries: Sequence[int]) -> Sequence[Story]:
+    async def spoke(self, keys: Iterable[str]) -> Sequence[int]:
         await asyncio.sleep(0)
-        spoken = [item.payment_keys for item in self._store.items if item.delivery in deliveries]
-        payments = {self._payment_of(key) for keys in spoken for key in keys}
-        return [self._story(payment) for payment in sorted(payments)]
+        wanted = set(keys)
+        found = {item.delivery for item in self._store.items if not wanted.isdisjoint(item.payment_keys)}
+        return sorted(found - self._store.erased_rows)
+
+    async def naming(self, scope: Scope, names: Sequence[str], *, after: int, end: int) -> Rows:
+        await asyncio.sleep(0)
+        sought = word(names)
+        rows = tuple(
+            row
+            for row, kept in sorted(self._store.deliveries.items())
+            if after < row < end
+            and (kept.delivery.provider, kept.delivery.account) == scope
+            and (sought.search(kept.delivery.body) or sought.search(kept.delivery.query.encode()))
+        )
+        return Rows(rows=rows, reached=max(end - 1, after))
+
+    async def spoken(self, rows: Sequence[int]) -> frozenset[str]:
+        await asyncio.sleep(0)
+        return frozenset(key for item in self._store.items if item.delivery in rows for key in item.payment_keys)
+
+    async def listed(self, job_id: str, keys: Sequence[str]) -> frozenset[str]:
+        await asyncio.sleep(0)
+        return frozenset(key for key in keys if (job_id, key) in self._store.listed)
+
+    async def stories(self, deliveries: Sequence[int]) -> Sequence[Story]:
+        return await self.about(await self.spoken(deliveries))
+
+    async def about(self, keys: Iterable[str]) -> Sequence[Story]:
+        await asyncio.sleep(0)
+        return [self._story(payment) for payment in sorted({self._payment_of(key) for key in keys})]
+
+    async def published(self, event_ids: Sequence[str]) -> frozenset[str]:
+        await asyncio.sleep(0)
+        return frozenset(each for each in event_ids if self._store.is_published(each))
 
     async def records(self, sought: Sought, *, topic: str, after: int, end: int, limit: int) -> Sequence[StoredRecord]:
         await asyncio.sleep(0)
@@ -99,12 +131,13 @@ class MemoryArchive:
     def _story(self, payment: str) -> Story:
         orphans = {key for keys in self._store.orphaned.values() for key in keys}
         keys = frozenset({payment, *(key for key in orphans if self._payment_of(key) == payment)})
-        heard, rows = [], set()
+        heard = []
         for row, kept in self._store.item_rows.items():
             if kept.outcome == "events" and not keys.isdisjoint(kept.payment_keys):
-                places = [filed.row for filed in self._store.filed(kept.delivery)]
-                heard.append(Told(delivery=kept.delivery, index=places.index(row)))
-                rows.add(kept.delivery)
+                index = [filed.row for filed in self._store.filed(kept.delivery)].index(row)
+                spoken = frozenset(kept.payment_keys)
+                heard.append(Told(delivery=kept.delivery, index=index, place=row, keys=spoken))
+        rows = {item.delivery for item in self._store.items if not keys.isdisjoint(item.payment_keys)}
         records = [
             record for record in self._outbox() if record.delivery in rows and record.record.key.decode() in keys
         ]

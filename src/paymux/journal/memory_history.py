@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from paymux.journal.history import (
     Page,
     QuarantineGroup,
+    Retained,
     StoredDelivery,
     StoredItem,
     StoredPayment,
@@ -18,11 +19,12 @@ from paymux.journal.history import (
 from paymux.journal.jobs import ChangeGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from paymux.journal import Rejection
     from paymux.journal.audit import Audited
-    from paymux.journal.changes import KeptItem
+    from paymux.journal.changes import KeptItem, Scope
     from paymux.journal.history import Sought
     from paymux.journal.jobs import Change, Job
     from paymux.journal.memory import MemoryJournal
@@ -110,6 +112,31 @@ class MemoryHistory:
     async def rejections(self, limit: int) -> Sequence[Rejection]:
         return await self._journal.rejections(limit)
 
+    async def quarantined_at(self, since: datetime) -> Sequence[datetime]:
+        await asyncio.sleep(0)
+        found = [
+            each.received_at
+            for each in self.all()
+            for item in each.items
+            if item.outcome == "quarantined" and each.received_at >= since
+        ]
+        return found[:10_000]
+
+    async def secrets_used(self, since: datetime) -> Mapping[Scope, Mapping[int, int]]:
+        await asyncio.sleep(0)
+        found: dict[Scope, dict[int, int]] = {}
+        for each in self.all():
+            if each.via == "webhook" and each.secret is not None and each.received_at >= since:
+                counts = found.setdefault((each.provider, each.account), {})
+                counts[each.secret] = counts.get(each.secret, 0) + 1
+        return found
+
+    async def heard(self, account: Scope, since: datetime) -> Mapping[int, int]:
+        await asyncio.sleep(0)
+        first = int(since.timestamp()) // 3600
+        found = sorted(self._store.heard.items())
+        return {hour: minutes for (scope, hour), minutes in found if scope == account and hour >= first}
+
     async def jobs(self, *, limit: int) -> Sequence[Job]:
         await asyncio.sleep(0)
         return sorted(self._store.jobs.values(), key=lambda job: (job.created_at, job.id), reverse=True)[:limit]
@@ -144,6 +171,20 @@ class MemoryHistory:
             key=lambda each: each.event_id,
         )
         return found[:limit]
+
+    async def retained(self, before: datetime) -> Retained:
+        await asyncio.sleep(0)
+        store = self._store
+        bodies = [kept.delivery.received_at for row, kept in store.deliveries.items() if store.has_body(row)]
+        going = self._journal.old_bodies(before)
+        return Retained(
+            bodies=len(bodies),
+            oldest=min(bodies, default=None),
+            records=len(store.outbox),
+            old_bodies=len(going),
+            old_records=len(self._journal.old_records(before, going)),
+            held=sum(at < before for at in bodies) - len(going),
+        )
 
     async def audit(self, *, after: int, limit: int) -> Sequence[Audited]:
         await asyncio.sleep(0)

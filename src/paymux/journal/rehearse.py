@@ -16,17 +16,17 @@ from paymux.journal.changes import Changes, Overlay
 from paymux.journal.memory import MemoryStore
 from paymux.journal.speech import Speech
 from paymux.lifecycle import Known, state_of
-from paymux.records import Again, entity_key, event_id, event_record
+from paymux.records import Again, correction_id, entity_key, event_id, event_record
 from paymux.statement import Stated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from paymux.journal import Entry
+    from paymux.journal.archive import Told as Heard
     from paymux.journal.decide import Unit
     from paymux.journal.speech import Told
     from paymux.records import Record
-    from paymux.statement import Item
 
 # What the journal decides, or what says by which mapping it was made: no part of what a delivery states.
 _ASIDE: Final = ("lifecycle", "origin")
@@ -35,28 +35,43 @@ _MONEY: Final = {"minor", "currency", "exponent"}  # one value
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """`told` are the events by id, in order; `changes` what would be known, from the beginning."""
+    """`told` are the events by id, in order; `spoke` the keys that each item speaks of now; `changes` what would be
+    known, from the beginning.
+    """
 
     told: Mapping[str, Told]
+    spoke: Mapping[Heard, frozenset[str]]
     changes: Changes
 
-    def known(self, key: str) -> Known | None:
-        return self.changes.known.get(key)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What is to be said instead: which events of a rehearsal, each with its delivery's row; and under which keys
+    those stand that were published.
+    """
+
+    rehearsal: Rehearsal
+    wanted: Mapping[str, int]
+    keys: Mapping[str, str]
+    replay_id: str
 
 
-def rehearse(heard: Iterable[tuple[Entry, Item]]) -> Rehearsal:
+def rehearse(heard: Iterable[tuple[Heard, Entry]]) -> Rehearsal:
     """All items that were heard of some payments, in the order in which they were."""
     overlay: Overlay = Overlay(MemoryStore())
     told: dict[str, Told] = {}
-    for entry, item in heard:
-        if not isinstance(item.outcome, Stated):
+    spoke: dict[Heard, frozenset[str]] = {}
+    for each, entry in heard:
+        item = entry.items[each.index] if each.index < len(entry.items) else None
+        if item is None or not isinstance(item.outcome, Stated):
             continue
         said = Speech(overlay=Overlay(overlay))
         said.say(entry, item, item.outcome.statements)
         overlay.changes.update(said.overlay.changes)
-        for each in said.told:
-            told.setdefault(identity(each), each)
-    return Rehearsal(told=told, changes=overlay.changes)
+        spoke[each] = frozenset(said.overlay.changes.known)
+        for event in said.told:
+            told.setdefault(identity(event), event)
+    return Rehearsal(told=told, spoke=spoke, changes=overlay.changes)
 
 
 def identity(told: Told) -> str:
@@ -78,38 +93,66 @@ def differences(old: bytes, new: bytes) -> dict[str, tuple[Any, Any]]:
     return {} if before == after else dict(_different("", before, after))
 
 
-def correct(unit: Unit, rehearsal: Rehearsal, rows: Mapping[str, int], replay_id: str) -> list[Record]:
-    """Publish what is said instead of these events, of the deliveries in these rows, and let what is known be what the
-    rehearsal knows.
+def correct(unit: Unit, correction: Correction) -> list[Record]:
+    """Publish what is said instead, and let what is known be what the rehearsal knows.
 
     An event that was not published goes out under its own id; of one that was a correction does, once for each version
-    of the mapping. Raises PaymuxError(too_large).
+    of the mapping, under the key that it was published under. Raises PaymuxError(too_large), with nothing changed.
     """
-    records = []
-    known = {key: _carried_on(unit, key, each) for key, each in rehearsal.changes.known.items()}
-    for each, row in rows.items():
+    rehearsal, numbers = correction.rehearsal, _Numbers(unit)
+    records: list[tuple[str, Record, int]] = []
+    for each, row in correction.wanted.items():
         told = rehearsal.told[each]
-        again = Again(replay_id=replay_id, corrects=each if unit.overlay.is_published(each) else None)
-        known[told.key] = replace(known[told.key], sequence=known[told.key].sequence + 1)
-        record = _record(unit, told, known, again)
-        if unit.overlay.is_published(record.event_id):
-            known[told.key] = replace(known[told.key], sequence=known[told.key].sequence - 1)
+        again = Again(replay_id=correction.replay_id, corrects=each if unit.overlay.is_published(each) else None)
+        if again.corrects and unit.overlay.is_published(correction_id(each, told.spoken.account.mapping)):
             continue
-        unit.publish(told.key, record, row)
-        records.append(record)
-    changes = rehearsal.changes
-    unit.changes.update(Changes(known=known, links=changes.links, orphans=changes.orphans))
-    return records
+        told = replace(told, key=correction.keys.get(each, told.key))
+        records.append((told.key, _record(unit, told, rehearsal.changes.known, again, numbers.next(told.key)), row))
+    for key, record, row in records:
+        unit.publish(key, record, row)
+    _know(unit, rehearsal, numbers)
+    return [record for _, record, _ in records]
 
 
-def _record(unit: Unit, told: Told, known: Mapping[str, Known], again: Again) -> Record:
-    payment_id = told.payment_id
-    told_of = known.get(entity_key(told.spoken.account, payment_id or ""), known[told.key])
+class _Numbers:
+    """What is said goes on with the numbers of before."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self.given: dict[str, int] = {}
+
+    def last(self, key: str) -> int:
+        known = self._unit.overlay.known(key)
+        return self.given.get(key, known.sequence if known else 0)
+
+    def next(self, key: str) -> int:
+        self.given[key] = self.last(key) + 1
+        return self.given[key]
+
+
+def _know(unit: Unit, rehearsal: Rehearsal, numbers: _Numbers) -> None:
+    """Links and keys that were there stay what they are."""
+    fresh, overlay = rehearsal.changes, unit.overlay
+    known = {
+        key: replace(fresh.known.get(key) or overlay.known(key) or Known(), sequence=numbers.last(key))
+        for key in {*fresh.known, *numbers.given}
+    }
+    links = {name: payment for name, payment in fresh.links.items() if overlay.link(*name) is None}
+    orphans = {name: [key for key in keys if key not in overlay.orphans(*name)] for name, keys in fresh.orphans.items()}
+    unit.changes.update(Changes(known=known, links=links, orphans=orphans))
+    for heard, keys in rehearsal.spoke.items():
+        if not keys <= heard.keys:
+            unit.changes.respoken[heard.place] = (heard.delivery, tuple(sorted(heard.keys | keys)))
+
+
+def _record(unit: Unit, told: Told, known: Mapping[str, Known], again: Again, sequence: int) -> Record:
+    payment_id, announced = told.payment_id, told.announcement.lifecycle
+    told_of = known.get(entity_key(told.spoken.account, payment_id or ""), known.get(told.key, Known()))
     life = replace(
-        told.announcement.lifecycle,
-        sequence=known[told.key].sequence,
-        transition=Transition.CORRECTED if again.corrects else told.announcement.lifecycle.transition,
-        state=state_of(told_of, payment_id) if told.announcement.lifecycle.state is not None else None,
+        announced,
+        sequence=sequence,
+        transition=Transition.CORRECTED if again.corrects else announced.transition,
+        state=state_of(told_of, payment_id) if announced.state is not None else None,
     )
     record = event_record(
         told.spoken,
@@ -122,12 +165,6 @@ def _record(unit: Unit, told: Told, known: Mapping[str, Known], again: Again) ->
     if record.size > unit.rules.max_record:
         raise PaymuxError(f"a correction would be larger than {unit.rules.max_record} bytes", reason="too_large")
     return record
-
-
-def _carried_on(unit: Unit, key: str, known: Known) -> Known:
-    """What is known anew goes on with the numbers of before."""
-    before = unit.overlay.known(key)
-    return replace(known, sequence=before.sequence if before else 0)
 
 
 def _content(value: bytes) -> dict[str, Any]:

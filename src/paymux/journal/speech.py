@@ -142,14 +142,15 @@ class Speech:
         reading = lifecycle.read(before, spoken.statement, heard)
         if self.is_published is None:
             return reading
-        return replace(
-            reading,
-            events=tuple(
-                (slot, event_type)
-                for slot, event_type in reading.events
-                if not self.is_published(event_id(spoken.account, spoken.event_key, spoken.statement, slot))
-            ),
-        )
+        # What this event said of the entity before it need not say again, nor that something was said.
+        slots = lifecycle.slots(spoken.statement) if lifecycle.is_update(spoken.statement, reading) else ()
+        said = any(self._is_said(spoken, slot) for slot in slots)
+        events = () if said else (each for each in reading.events if not self._is_said(spoken, each[0]))
+        return replace(reading, events=tuple(events))
+
+    def _is_said(self, spoken: Spoken, slot: str) -> bool:
+        identity = event_id(spoken.account, spoken.event_key, spoken.statement, slot)
+        return self.is_published is not None and self.is_published(identity)
 
     def _known(self, spoken: Spoken, entity_id: str) -> Known:
         return self.overlay.known(entity_key(spoken.account, entity_id)) or Known()

@@ -160,7 +160,7 @@ class MemoryPublisher:
         )
 
     def _check_sizes(self, records: Sequence[Record]) -> None:
-        largest = max(record.size for record in records)
+        largest = max((record.size for record in records), default=0)
         if largest > self._log.max_message_bytes:
             raise RelayStopped(f"The broker refuses a record of {largest} bytes.", reason="record_refused")
 

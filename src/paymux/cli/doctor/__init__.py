@@ -46,6 +46,7 @@ CHECKS: Final[Sequence[Callable[[Subject], Awaitable[list[Finding]]]]] = (
     storage.integrity,
     storage.retention,
     outside.kafka,
+    outside.rights,
     outside.clocks,
     outside.certificates,
     traffic.lag,

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
-from cryptography import x509
 
 from paymux.cli.doctor.findings import good, note, wrong
 from paymux.errors import BrokerUnavailable, PaymuxError
 from paymux.journal.changes import Rules
 from paymux.provider_api import base_url, open_session
-from paymux.publish.kafka import broker_clock, check_topics
+from paymux.publish.kafka import broker_clock, check_topics, missing_rights
 from paymux.records import Topics
 from paymux.wiring.parts import kafka_settings
 
@@ -51,6 +50,15 @@ async def kafka(subject: Subject) -> list[Finding]:
         told = f"kafka.events_partitions is {settings.events_partitions}, the topic has {report.events_partitions}"
         found.append(note("kafka", told, "it counts only where paymux creates the topic"))
     return found
+
+
+async def rights(subject: Subject) -> list[Finding]:
+    """Those on transactional ids nobody tells: the relay stops with `not_authorized` where they are missing."""
+    try:
+        missing = await missing_rights(kafka_settings(subject.settings.kafka))
+    except BrokerUnavailable:  # told elsewhere
+        return []
+    return [wrong("kafka", f"these credentials lack {right}", "grant it with kafka-acls.sh") for right in missing]
 
 
 async def clocks(subject: Subject) -> list[Finding]:
@@ -113,6 +121,11 @@ async def certificates(subject: Subject) -> list[Finding]:
 
 
 def _ends(key: str, file: Path, now: datetime) -> Iterator[Finding]:
+    try:
+        from cryptography import x509
+    except ImportError:
+        yield note("certificates", f"{key}: nobody can look into {file}", "pip install cryptography")
+        return
     try:
         end = min(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(file.read_bytes()))
     except (OSError, ValueError) as error:

@@ -219,7 +219,7 @@ ROUTES: Final = (
         problems=("not_stored",),
     ),
     _steering("pause", "Pause a job; it keeps its place."),
-    _steering("resume", "Let a paused job go on."),
+    _steering("resume", "Let a paused job go on, or one that failed."),
     _steering("cancel", "End a job for good; what it published stays."),
     _steering("accept", "Publish what a diff found, as corrections."),
     Route(

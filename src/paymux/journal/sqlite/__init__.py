@@ -24,6 +24,7 @@ from paymux.journal.changes import Rules
 from paymux.journal.group_commit import GroupCommit
 from paymux.journal.lookups import MOST_HINTS, Hints, give_up
 from paymux.journal.sqlite.outbox import SqliteOutbox
+from paymux.journal.sqlite.retained import OLD_BODIES, OLD_RECORDS
 from paymux.journal.sqlite.rows import LOOKUP_COLUMNS, lookup_row, micro, moment, stored_rejection
 from paymux.journal.sqlite.store import SqliteStore, prepare
 from paymux.journal.sqlite.writing import WriterThread
@@ -68,26 +69,6 @@ _DUE_LOOKUPS: Final = f"""
 """
 
 
-_OLD_BODIES: Final = """
-    SELECT row FROM deliveries INDEXED BY deliveries_bodies
-    WHERE body IS NOT NULL AND received_at < ? AND id NOT IN (SELECT delivery_id FROM lookups)
-    AND NOT EXISTS (SELECT 1 FROM items WHERE items.delivery = deliveries.row AND items.outcome = 'quarantined')
-    AND row < coalesce(
-        (SELECT delivery FROM outbox WHERE seq > ? AND delivery IS NOT NULL ORDER BY seq LIMIT 1), 9223372036854775807
-    )
-    ORDER BY received_at LIMIT ?
-"""
-# As long as a body is kept, what was published of it is: a replay compares with it.
-_OLD_RECORDS: Final = """
-    SELECT seq FROM outbox WHERE seq < ? AND created_at < ?
-    AND NOT EXISTS (
-        SELECT 1 FROM deliveries WHERE row = outbox.delivery AND body IS NOT NULL
-        AND row NOT IN (SELECT value FROM json_each(?))
-    )
-    ORDER BY seq LIMIT ?
-"""
-
-
 class SqliteJournal(SqliteOutbox):
     """The Journal protocol over one SQLite file; `open` makes one."""
 
@@ -125,7 +106,7 @@ class SqliteJournal(SqliteOutbox):
 
         Raises JournalUnusable with what to do: held by another process, newer schema, damaged, a folder or in none.
         """
-        lock = await _hold(path)
+        lock = await hold(path)
         store = SqliteStore(path, writing(path, lock))
         try:
             prepare(path)
@@ -196,14 +177,17 @@ class SqliteJournal(SqliteOutbox):
 
     async def expire(self, before: datetime, limit: int) -> int:
         mark = await self.mark(0)
-        rows = [row for (row,) in await self._read(_OLD_BODIES, (micro(before), mark, limit))]
+        rows = [row for (row,) in await self._read(OLD_BODIES, (micro(before), mark, limit))]
         going = orjson.dumps(rows).decode()
-        records = [(0, seq) for (seq,) in await self._read(_OLD_RECORDS, (mark, micro(before), going, limit))]
+        records = [(0, seq) for (seq,) in await self._read(OLD_RECORDS, (mark, micro(before), going, limit))]
         if rows or records:
             await self._run(lambda unit: unit.expire(rows, records))
             self._store.shrink_soon()
             self._store.checkpoint_soon()  # a step writes more pages than many deliveries
         return len(rows) + len(records)
+
+    async def scrub(self) -> None:
+        await self._store.scrub()
 
     def reject(self, rejection: Rejection) -> None:
         self._rejected += 1
@@ -278,7 +262,7 @@ def is_held(path: Path) -> bool:
         os.close(lock)
 
 
-async def _hold(path: Path) -> int:
+async def hold(path: Path) -> int:
     """Keep other paymux processes from writing to the file. A process that was killed may leave a writer behind, which
     ends after its last batch.
     """

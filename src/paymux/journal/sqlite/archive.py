@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from paymux import lifecycle
-from paymux.journal.archive import Rows, Story, Told
+from paymux.journal.archive import Rows, Story, Told, word
 from paymux.journal.sqlite.history import RECORD_COLUMNS, stored_record
 from paymux.journal.sqlite.reading import Reader, conditions
 from paymux.journal.sqlite.rows import DELIVERY_COLUMNS, FILED_COLUMNS, filed, stored_delivery
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from paymux.journal.archive import Kept
-    from paymux.journal.changes import Filed
+    from paymux.journal.changes import Filed, Scope
     from paymux.journal.history import Sought, StoredRecord
     from paymux.lifecycle import Known
 
@@ -82,8 +82,37 @@ class SqliteArchive:
         sql = "SELECT key, known FROM payments WHERE key IN (SELECT value FROM json_each(?))"
         return {key: lifecycle.load(known) for key, known in await self._ask(lambda: self._query(sql, (_list(keys),)))}
 
+    async def spoke(self, keys: Iterable[str]) -> Sequence[int]:
+        sql = """
+            SELECT DISTINCT row FROM deliveries WHERE erased_at IS NULL
+            AND row IN (SELECT delivery FROM touched WHERE key IN (SELECT value FROM json_each(?))) ORDER BY row
+        """
+        return [row for (row,) in await self._ask(lambda: self._query(sql, (_list(keys),)))]
+
+    async def naming(self, scope: Scope, names: Sequence[str], *, after: int, end: int) -> Rows:
+        return await self._ask(lambda: self._naming(scope, names, after, end))
+
+    async def spoken(self, rows: Sequence[int]) -> frozenset[str]:
+        sql = "SELECT payment_keys FROM items WHERE delivery IN (SELECT value FROM json_each(?)) AND payment_keys != ''"
+        found = await self._ask(lambda: self._query(sql, (_list(rows),)))
+        return frozenset(key for (keys,) in found for key in keys.split("\n"))
+
+    async def listed(self, job_id: str, keys: Sequence[str]) -> frozenset[str]:
+        sql = "SELECT key FROM listed WHERE job = ? AND key IN (SELECT value FROM json_each(?))"
+        return frozenset(key for (key,) in await self._ask(lambda: self._query(sql, (job_id, _list(keys)))))
+
     async def stories(self, deliveries: Sequence[int]) -> Sequence[Story]:
-        return await self._ask(lambda: self._stories(deliveries))
+        return await self.about(await self.spoken(deliveries))
+
+    async def about(self, keys: Iterable[str]) -> Sequence[Story]:
+        return await self._ask(lambda: self._about(set(keys)))
+
+    async def published(self, event_ids: Sequence[str]) -> frozenset[str]:
+        sql = """
+            SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM outbox WHERE event_id = value)
+            OR EXISTS (SELECT 1 FROM taken WHERE event_id = value)
+        """
+        return frozenset(each for (each,) in await self._ask(lambda: self._query(sql, (_list(event_ids),))))
 
     async def records(self, sought: Sought, *, topic: str, after: int, end: int, limit: int) -> Sequence[StoredRecord]:
         return await self._ask(lambda: self._records(sought, topic, after, end, limit))
@@ -103,14 +132,28 @@ class SqliteArchive:
         where = " AND ".join(["delivery > ? AND delivery <= ?", *given])
         sql = f"SELECT DISTINCT delivery FROM items WHERE {where} ORDER BY delivery LIMIT ?"
         rows = tuple(row for (row,) in self._query(sql, (after, last, *arguments, limit)))
-        return Rows(rows=rows, reached=rows[-1] if len(rows) == limit else max(last, after))
-
-    def _stories(self, deliveries: Sequence[int]) -> list[Story]:
-        spoken = self._query(
-            "SELECT payment_keys FROM items WHERE delivery IN (SELECT value FROM json_each(?)) AND payment_keys != ''",
-            (_list(deliveries),),
+        erased = "SELECT row FROM deliveries WHERE row IN (SELECT value FROM json_each(?)) AND erased_at IS NOT NULL"
+        return Rows(
+            rows=rows,
+            reached=rows[-1] if len(rows) == limit else max(last, after),
+            erased=frozenset(row for (row,) in self._query(erased, (_list(rows),))),
         )
-        groups = self._groups({key for (keys,) in spoken for key in keys.split("\n")})
+
+    def _naming(self, scope: Scope, names: Sequence[str], after: int, end: int) -> Rows:
+        last, sought = min(end - 1, after + STEP), word(names)
+        # SQLite looks for the bytes; what it finds is looked at once more, for it may be a part of a longer id.
+        sql = """
+            SELECT row, body, query FROM deliveries WHERE row > ? AND row <= ? AND provider = ? AND account = ?
+            AND EXISTS (
+                SELECT 1 FROM json_each(?) WHERE instr(body, CAST(value AS BLOB)) > 0 OR instr(query, value) > 0
+            ) ORDER BY row
+        """
+        found = self._query(sql, (after, last, *scope, _list(names)))
+        rows = tuple(row for row, body, query in found if sought.search(body or b"") or sought.search(query.encode()))
+        return Rows(rows=rows, reached=max(last, after))
+
+    def _about(self, given: set[str]) -> list[Story]:
+        groups = self._groups(given)
         touched = self._touched({key for keys in groups.values() for key in keys})
         rows = {row for found in touched.values() for row in found}
         items, records = self._items(rows), self._records_of(rows)
@@ -133,18 +176,18 @@ class SqliteArchive:
             found[key].add(delivery)
         return found
 
-    def _items(self, rows: set[int]) -> dict[int, list[tuple[int, Told, frozenset[str]]]]:
-        """By delivery: what was understood, with its place in the order in which items were heard, and its keys."""
+    def _items(self, rows: set[int]) -> dict[int, list[Told]]:
+        """By delivery: what was understood."""
         sql = """
             SELECT row, delivery, outcome, payment_keys FROM items
             WHERE delivery IN (SELECT value FROM json_each(?)) ORDER BY delivery, position, row
         """
-        found: dict[int, list[tuple[int, Told, frozenset[str]]]] = defaultdict(list)
+        found: dict[int, list[Told]] = defaultdict(list)
         counted: dict[int, int] = defaultdict(int)
         for row, delivery, outcome, keys in self._query(sql, (_list(rows),)):
             if outcome == "events" and keys:
-                told = Told(delivery=delivery, index=counted[delivery])
-                found[delivery].append((row, told, frozenset(keys.split("\n"))))
+                spoken = frozenset(keys.split("\n"))
+                found[delivery].append(Told(delivery=delivery, index=counted[delivery], place=row, keys=spoken))
             counted[delivery] += 1
         return found
 
@@ -174,18 +217,16 @@ def _story(
     payment: str,
     keys: frozenset[str],
     touched: Mapping[str, set[int]],
-    items: Mapping[int, list[tuple[int, Told, frozenset[str]]]],
+    items: Mapping[int, list[Told]],
     records: Mapping[int, list[StoredRecord]],
 ) -> Story:
     rows = {row for key in keys for row in touched.get(key, ())}
-    heard = sorted(
-        (place, told) for row in rows for place, told, spoken in items.get(row, ()) if not keys.isdisjoint(spoken)
-    )
+    heard = [told for row in rows for told in items.get(row, ()) if not keys.isdisjoint(told.keys)]
     published = [record for row in rows for record in records.get(row, ()) if record.record.key.decode() in keys]
     return Story(
         key=payment,
         keys=keys,
-        heard=tuple(told for _, told in heard),
+        heard=tuple(sorted(heard, key=lambda told: told.place)),
         records=tuple(sorted(published, key=lambda record: record.seq)),
     )
 

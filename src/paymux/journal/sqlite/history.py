@@ -11,6 +11,8 @@ from paymux.errors import JournalUnavailable
 from paymux.journal.history import (
     Page,
     QuarantineGroup,
+    Retained,
+    Sought,
     StoredDelivery,
     StoredItem,
     StoredPayment,
@@ -19,8 +21,10 @@ from paymux.journal.history import (
 )
 from paymux.journal.jobs import ChangeGroup
 from paymux.journal.sqlite.reading import Reader, conditions
+from paymux.journal.sqlite.retained import AGED_BODIES, ALL_OLD_BODIES, BODIES, COUNT_OLD_RECORDS
 from paymux.journal.sqlite.rows import (
     header_pairs,
+    micro,
     moment,
     outbox_row,
     stored_audit,
@@ -30,17 +34,19 @@ from paymux.journal.sqlite.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from paymux.journal import Rejection
     from paymux.journal.audit import Audited
-    from paymux.journal.history import Sought
+    from paymux.journal.changes import Scope
     from paymux.journal.jobs import Change, Job
 
 STEP: Final = 4096  # deliveries that a search passes over at once
 MOST_NAMED: Final = 10_000  # of one kind of id; a beginning that more have in common finds some of them
+SAMPLES: Final = 100
+SAMPLE: Final = 200  # deliveries
 MOST_STEPS: Final = 32  # of a page: what is rarer is found on the following ones
 
 _DELIVERY: Final = (
@@ -100,6 +106,14 @@ _QUARANTINE: Final = """
     ) AS g JOIN deliveries AS first ON first.row = g.first JOIN deliveries AS last ON last.row = g.last
     ORDER BY g.count DESC, g.last DESC
 """
+_SECRETS: Final = """
+    SELECT provider, account, secret, count(*) FROM deliveries
+    WHERE row >= ? AND row < ? AND via = 'webhook' AND secret IS NOT NULL GROUP BY provider, account, secret
+"""
+_QUARANTINED_AT: Final = f"""
+    SELECT d.received_at FROM items AS i INDEXED BY items_quarantined JOIN deliveries AS d ON d.row = i.delivery
+    WHERE i.outcome = 'quarantined' AND i.delivery >= ? ORDER BY i.delivery DESC LIMIT {MOST_NAMED}
+"""
 
 # One of each group stands for it.
 _CHANGE_GROUPS: Final = """
@@ -151,6 +165,21 @@ class SqliteHistory:
         sql = "SELECT at, provider, account, reason, address, size, sha256 FROM rejections ORDER BY at DESC LIMIT ?"
         return [stored_rejection(row) for row in await self._ask(lambda: self._query(sql, (limit,)))]
 
+    async def quarantined_at(self, since: datetime) -> Sequence[datetime]:
+        def question() -> list[datetime]:
+            first, _ = self._reader.bounds(Sought(since=since))
+            return [_at(at) for (at,) in self._query(_QUARANTINED_AT, (first,))]
+
+        return await self._ask(question)
+
+    async def secrets_used(self, since: datetime) -> Mapping[Scope, Mapping[int, int]]:
+        return await self._ask(lambda: self._secrets_used(since))
+
+    async def heard(self, account: Scope, since: datetime) -> Mapping[int, int]:
+        sql = "SELECT hour, minutes FROM heard WHERE provider = ? AND account = ? AND hour >= ? ORDER BY hour"
+        first = int(since.timestamp()) // 3600
+        return dict(await self._ask(lambda: self._query(sql, (*account, first))))
+
     async def jobs(self, *, limit: int) -> Sequence[Job]:
         sql = "SELECT * FROM jobs ORDER BY created_at DESC, id DESC LIMIT ?"
         return [stored_job(row) for row in await self._ask(lambda: self._query(sql, (limit,)))]
@@ -166,6 +195,9 @@ class SqliteHistory:
         sql = "SELECT * FROM changes WHERE job = ? AND event_id > ? ORDER BY event_id LIMIT ?"
         return [stored_change(row) for row in await self._ask(lambda: self._query(sql, (job_id, after, limit)))]
 
+    async def retained(self, before: datetime) -> Retained:
+        return await self._ask(lambda: self._retained(micro(before)))
+
     async def audit(self, *, after: int, limit: int) -> Sequence[Audited]:
         sql = "SELECT * FROM audit WHERE row > ? ORDER BY row LIMIT ?"
         return [stored_audit(row) for row in await self._ask(lambda: self._query(sql, (after, limit)))]
@@ -174,6 +206,31 @@ class SqliteHistory:
         await self._reader.close()
 
     # --- in the thread
+
+    def _retained(self, before: int) -> Retained:
+        ((mark,),) = self._query("SELECT coalesce(max(seq), 0) FROM marks WHERE shard = 0")
+        going = [row for (row,) in self._query(ALL_OLD_BODIES, (before, mark))]
+        ((bodies, oldest),), ((aged, _),) = self._query(BODIES), self._query(AGED_BODIES, (before,))
+        ((records,),) = self._query("SELECT count(*) FROM outbox")
+        ((old_records,),) = self._query(COUNT_OLD_RECORDS, (mark, before, _list(going)))
+        return Retained(
+            bodies=bodies,
+            oldest=moment(oldest),
+            records=records,
+            old_bodies=len(going),
+            old_records=old_records,
+            held=aged - len(going),
+        )
+
+    def _secrets_used(self, since: datetime) -> dict[Scope, dict[int, int]]:
+        first, end = self._reader.bounds(Sought(since=since))
+        step = max((end - first) // SAMPLES, SAMPLE)
+        found: dict[Scope, dict[int, int]] = {}
+        for start in range(first, end, step):
+            for provider, account, secret, count in self._query(_SECRETS, (start, min(start + SAMPLE, end))):
+                counts = found.setdefault((provider, account), {})
+                counts[secret] = counts.get(secret, 0) + count
+        return found
 
     def _page(self, sought: Sought, limit: int, before: int | None) -> Page:
         first, end = self._reader.bounds(sought)

@@ -28,12 +28,18 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 DELIVERY_COLUMNS: Final = (
     "row, id, provider, account, received_at, via, proof, secret, method, path, query, url, asked, headers, body"
 )
-FILED_COLUMNS: Final = "row, delivery, dedupe_key, result, outcome, reason, path, attempt"
+FILED_COLUMNS: Final = "row, delivery, dedupe_key, result, outcome, reason, path, attempt, event_type"
 
 LOOKUP_COLUMNS: Final = (
     "id, provider, account, object, object_id, settles, occurred_at, asked, attempts, rounds, due_at, delivery_id, "
     "event_key, event_type, received_at, proof"
 )
+
+# Most deliveries come in a minute that is known already: then nothing is written.
+_HEARD: Final = """
+    INSERT INTO heard VALUES (?, ?, ?, ?) ON CONFLICT (provider, account, hour)
+    DO UPDATE SET minutes = minutes | excluded.minutes WHERE minutes | excluded.minutes != minutes
+"""
 
 
 def micro(at: datetime) -> int:
@@ -50,20 +56,25 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
     kept = [(name, row) for name, row in changes.lookups.items() if row is not None]
     gone = [(*scope, ref.object, ref.id) for (scope, ref), row in changes.lookups.items() if row is None]
     return [  # the only values in these f-strings are question marks
-        (f"INSERT INTO deliveries VALUES ({_slots(17)})", [_delivery(kept) for kept in changes.deliveries]),
+        (f"INSERT INTO deliveries VALUES ({_slots(17)}, NULL)", [_delivery(kept) for kept in changes.deliveries]),
         (
             "UPDATE deliveries SET attempts = attempts + ? WHERE row = ?",
             [(more, row) for row, more in changes.attempts.items()],
         ),
         ("DELETE FROM items WHERE row = ?", [(row,) for row in changes.refiled]),
-        (f"INSERT INTO items VALUES (NULL, {_slots(17)})", [_item(item) for item in changes.items]),
+        (f"INSERT INTO items VALUES ({_slots(18)})", [_item(item) for item in changes.items]),
         (
             "UPDATE items SET outcome = 'ignored', reason = ?, detail = ? WHERE row = ?",
             [(DISCARDED, why, row) for row, why in changes.discarded],
         ),
         (
             "INSERT OR IGNORE INTO touched VALUES (?, ?)",
-            [(key, item.delivery) for item in changes.items for key in item.payment_keys],
+            [(key, item.delivery) for item in changes.items for key in item.payment_keys]
+            + [(key, delivery) for delivery, keys in changes.respoken.values() for key in keys],
+        ),
+        (
+            "UPDATE items SET payment_keys = ? WHERE row = ?",
+            [("\n".join(keys), row) for row, (_, keys) in changes.respoken.items()],
         ),
         (
             "INSERT INTO payments VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET known = excluded.known",
@@ -92,9 +103,32 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
             [(row,) for row in changes.expired],
         ),
         ("DELETE FROM outbox WHERE seq = ?", [(seq,) for _, seq in changes.forgotten]),
+        *_erased(changes),
         (f"INSERT OR REPLACE INTO jobs VALUES ({_slots(14)})", [_job(job) for job in changes.jobs.values()]),
         (f"INSERT OR REPLACE INTO changes VALUES ({_slots(12)})", [_change(each) for each in changes.found]),
-        (f"INSERT INTO audit VALUES ({_slots(8)})", [_audited(each) for each in changes.audit]),
+        ("INSERT OR IGNORE INTO listed VALUES (?, ?)", changes.listed),
+        ("DELETE FROM listed WHERE job = ?", [(job,) for job in changes.unlisted]),
+        (_HEARD, [(*scope, hour, minutes) for (scope, hour), minutes in changes.heard.items()]),
+        (f"INSERT INTO audit VALUES ({_slots(8)})", [audited_row(each) for each in changes.audit]),
+    ]
+
+
+def _erased(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    """Every place where a delivery's own words may stand."""
+    rows = [(row,) for row in changes.erased]
+    listed = [(orjson.dumps(changes.erased).decode(),)] if rows else []
+    return [
+        (
+            "UPDATE deliveries SET body = NULL, headers = x'', query = '', erased_at = ? WHERE row = ?",
+            [(micro(changes.erased_at), row) for row in changes.erased] if changes.erased_at else [],
+        ),
+        ("UPDATE items SET detail = NULL WHERE delivery = ?", rows),
+        ("DELETE FROM lookups WHERE delivery_id = (SELECT id FROM deliveries WHERE row = ?)", rows),
+        ("UPDATE changes SET old = NULL, new = NULL WHERE row IN (SELECT value FROM json_each(?))", listed),
+        (
+            "UPDATE outbox SET headers = ?, value = ? WHERE seq = ?",
+            [(_dump_headers(record), record.value, seq) for (_, seq), record in changes.reworded.items()],
+        ),
     ]
 
 
@@ -158,6 +192,7 @@ def _asked(stored: str) -> Asked:
 def _item(kept: KeptItem) -> tuple[Any, ...]:
     item = kept.item
     return (
+        kept.place,
         kept.delivery,
         item.position,
         *kept.scope,
@@ -220,7 +255,6 @@ def lookup_row(row: Any) -> LookupRow:
 
 def _outbox(row: OutboxRow) -> tuple[Any, ...]:
     record = row.record
-    headers = _dump_pairs((name.encode(), value) for name, value in record.headers)
     return (
         row.seq,
         row.delivery,
@@ -229,9 +263,13 @@ def _outbox(row: OutboxRow) -> tuple[Any, ...]:
         micro(row.created_at),
         record.topic,
         record.key,
-        headers,
+        _dump_headers(record),
         record.value,
     )
+
+
+def _dump_headers(record: Record) -> bytes:
+    return _dump_pairs((name.encode(), value) for name, value in record.headers)
 
 
 def outbox_row(shard: int, row: Any) -> OutboxRow:
@@ -262,6 +300,7 @@ def filed(row: Any) -> Filed:
         reason=row[5],
         path=row[6],
         attempt=row[7],
+        event_type=row[8],
     )
 
 
@@ -337,7 +376,7 @@ def stored_change(row: Any) -> Change:
     )
 
 
-def _audited(each: Audited) -> tuple[Any, ...]:
+def audited_row(each: Audited) -> tuple[Any, ...]:
     act = each.act
     detail = orjson.dumps(act.detail, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z).decode()
     return (each.row, micro(each.at), act.who, act.action, act.target, detail, act.result, each.chain)

@@ -14,7 +14,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             row INTEGER PRIMARY KEY, id TEXT NOT NULL, provider TEXT NOT NULL, account TEXT NOT NULL,
             received_at INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, sha256 BLOB NOT NULL,
             via TEXT NOT NULL, proof TEXT NOT NULL, secret INTEGER, method TEXT NOT NULL, path TEXT NOT NULL,
-            query TEXT NOT NULL, url TEXT, asked TEXT, headers BLOB NOT NULL, body BLOB
+            query TEXT NOT NULL, url TEXT, asked TEXT, headers BLOB NOT NULL, body BLOB, erased_at INTEGER
         )
         """,
         "CREATE UNIQUE INDEX deliveries_id ON deliveries (id)",
@@ -103,6 +103,17 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             row INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL,
             detail TEXT NOT NULL, result TEXT NOT NULL, chain TEXT NOT NULL
         )
+        """,
+        # Events that another journal published, of which this one is a restored copy.
+        "CREATE TABLE taken (event_id TEXT PRIMARY KEY) WITHOUT ROWID",
+        # What a reconcile that goes on came across at the provider.
+        "CREATE TABLE listed (job TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (job, key)) WITHOUT ROWID",
+        # In which minutes of an hour since 1970 an account's provider was heard, as bits.
+        """
+        CREATE TABLE heard (
+            provider TEXT NOT NULL, account TEXT NOT NULL, hour INTEGER NOT NULL, minutes INTEGER NOT NULL,
+            PRIMARY KEY (provider, account, hour)
+        ) WITHOUT ROWID
         """,
     ),
 )

@@ -26,9 +26,10 @@ from paymux.journal.sqlite.rows import (
 )
 from paymux.journal.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from paymux.journal.sqlite.writer import connect, discard
+from paymux.records import ERASED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from paymux.delivery import ObjectRef
@@ -56,6 +57,7 @@ class _SqliteView:
         self._known: dict[str, Known | None] = {}
         self._links: dict[tuple[Scope, str], str | None] = {}
         self._orphans: dict[tuple[Scope, str], list[str]] = {}
+        self._has_taken: bool | None = None
 
     def foresee(self, needs: Needs) -> None:
         """Forget the last batch, and read what the next one needs."""
@@ -133,11 +135,31 @@ class _SqliteView:
         return [filed(row) for row in self._rows(sql, (delivery,))]
 
     def is_published(self, event_id: str) -> bool:
-        return self._one("SELECT 1 FROM outbox WHERE event_id = ?", (event_id,)) is not None
+        sql = "SELECT 1 FROM outbox WHERE event_id = :id UNION ALL SELECT 1 FROM taken WHERE event_id = :id"
+        return self._one(sql, {"id": event_id}) is not None
+
+    @property
+    def is_taken(self) -> Callable[[str], bool] | None:
+        """A journal that never was restored asks nothing: the table is filled while nobody holds the journal."""
+        if self._has_taken is None:
+            self._has_taken = self._one("SELECT 1 FROM taken LIMIT 1") is not None
+        return self._taken if self._has_taken else None
+
+    def _taken(self, event_id: str) -> bool:
+        return self._one("SELECT 1 FROM taken WHERE event_id = ?", (event_id,)) is not None
 
     def job(self, job_id: str) -> Job | None:
         row = self._one("SELECT * FROM jobs WHERE id = ?", (job_id,))
         return stored_job(row) if row else None
+
+    def erased(self, deliveries: Sequence[int]) -> frozenset[int]:
+        sql = "SELECT row FROM deliveries WHERE row IN (SELECT value FROM json_each(?)) AND erased_at IS NOT NULL"
+        return frozenset(row for (row,) in self._rows(sql, (orjson.dumps(list(deliveries)).decode(),)))
+
+    def reworded(self, outbox: Sequence[int]) -> frozenset[int]:
+        sql = "SELECT seq FROM outbox WHERE seq IN (SELECT value FROM json_each(?)) AND instr(headers, ?) > 0"
+        rows = self._rows(sql, (orjson.dumps(list(outbox)).decode(), f"\n{ERASED}:".encode()))
+        return frozenset(seq for (seq,) in rows)
 
     def counters(self) -> Counters:
         seq, chain = self._one("SELECT seq, chain FROM outbox ORDER BY seq DESC LIMIT 1") or (0, "")
@@ -155,10 +177,10 @@ class _SqliteView:
         row = self._one("SELECT slot FROM rejections ORDER BY at DESC LIMIT 1")
         return int(row[0]) if row else 0
 
-    def _one(self, sql: str, arguments: tuple[Any, ...] = ()) -> Any:
+    def _one(self, sql: str, arguments: tuple[Any, ...] | dict[str, Any] = ()) -> Any:
         return next(iter(self._rows(sql, arguments)), None)
 
-    def _rows(self, sql: str, arguments: tuple[Any, ...]) -> list[Any]:
+    def _rows(self, sql: str, arguments: tuple[Any, ...] | dict[str, Any]) -> list[Any]:
         """A read that fails is the journal's fault, never the delivery's."""
         try:
             return self._store.connection.execute(sql, arguments).fetchall()
@@ -217,6 +239,9 @@ class SqliteStore:
         connection, self._connection = self._connection, None
         if connection is not None:
             discard(connection)
+
+    async def scrub(self) -> None:
+        await self._writing.scrub()
 
     def checkpoint_soon(self) -> None:
         self._writing.checkpoint_soon()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paymux.errors import JournalUnavailable, JournalUnusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from io import BufferedRWPair
 
 # Statements and the rows of each.
@@ -38,7 +38,7 @@ PRAGMAS: Final = (
     "secure_delete = ON",
 )
 ORDER: Final = struct.Struct("!cI")  # what to do, and the length of what follows
-COMMIT, CHECKPOINT, SHRINK, END = b"c", b"p", b"s", b"e"
+COMMIT, CHECKPOINT, SHRINK, SCRUB, END = b"c", b"p", b"s", b"w", b"e"
 ANSWER: Final = struct.Struct("!I")  # the length of what follows
 SLACK: Final = 10  # one page in so many may be empty: new rows need it soon
 SHRINK_PAGES: Final = 256  # at a time
@@ -84,6 +84,20 @@ class Writer:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except sqlite3.Error:
             self._discard()
+
+    def scrub(self) -> None:
+        """Leave nothing of old pages: the WAL goes into the file whole, and is emptied. What a row held is overwritten
+        by SQLite itself (secure_delete).
+
+        Raises JournalUnavailable where a reader keeps it from that.
+        """
+        try:
+            ((busy, _, _),) = self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            self._discard()
+            raise JournalUnavailable(f"the journal's WAL cannot be emptied: {error}") from error
+        if busy:
+            raise JournalUnavailable("the journal's WAL cannot be emptied while another program reads the journal")
 
     def shrink(self) -> None:
         """Give a few pages back to the file system, where many are empty."""
@@ -145,8 +159,8 @@ def serve(writer: Writer, stream: BufferedRWPair) -> None:
     """Obey until the end, or until the parent is gone: then the file stays as it is, and is free at once."""
     while (order := _read(stream)) is not None:
         what, batch = order
-        if what == COMMIT:
-            answer = _committed(writer, batch)
+        if what in _ANSWERED:
+            answer = _answer(_ANSWERED[what], writer, batch)
             stream.write(ANSWER.pack(len(answer)) + answer)
             stream.flush()
         elif what == CHECKPOINT:
@@ -158,9 +172,16 @@ def serve(writer: Writer, stream: BufferedRWPair) -> None:
             return
 
 
-def _committed(writer: Writer, batch: bytes) -> bytes:
+# Of these the parent awaits how they went.
+_ANSWERED: Final[dict[bytes, Callable[[Writer, bytes], None]]] = {
+    COMMIT: lambda writer, batch: writer.commit(marshal.loads(batch)),  # noqa: S302  # from the process that started this one
+    SCRUB: lambda writer, _: writer.scrub(),
+}
+
+
+def _answer(work: Callable[[Writer, bytes], None], writer: Writer, batch: bytes) -> bytes:
     try:
-        writer.commit(marshal.loads(batch))  # noqa: S302  # from the process that started this one
+        work(writer, batch)
     except Exception as error:  # noqa: BLE001  # its parent decides
         return f"{type(error).__name__}:{error}".encode(errors="backslashreplace")
     return b""

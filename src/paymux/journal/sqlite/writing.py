@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from paymux.errors import JournalUnavailable, JournalUnusable
 from paymux.journal.sqlite import writer
-from paymux.journal.sqlite.writer import ANSWER, CHECKPOINT, COMMIT, END, ORDER, SHRINK, Writer
+from paymux.journal.sqlite.writer import ANSWER, CHECKPOINT, COMMIT, END, ORDER, SCRUB, SHRINK, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +30,11 @@ _ERRORS: Final = {kind.__name__: kind for kind in (JournalUnavailable, JournalUn
 
 
 class Writing(Protocol):
-    """One batch at a time; `commit` is Writer's, awaited."""
+    """One batch at a time; `commit` and `scrub` are Writer's, awaited."""
 
     async def commit(self, batch: Batch) -> None: ...
+
+    async def scrub(self) -> None: ...
 
     def checkpoint_soon(self) -> None: ...
 
@@ -55,6 +57,9 @@ class WriterThread:
 
     async def commit(self, batch: Batch) -> None:
         await self._do(lambda: self._writer.commit(batch))
+
+    async def scrub(self) -> None:
+        await self._do(self._writer.scrub)
 
     def checkpoint_soon(self) -> None:
         self._thread.submit(self._writer.checkpoint)
@@ -86,9 +91,10 @@ class WriterProcess:
 
     async def commit(self, batch: Batch) -> None:
         rows = marshal.dumps(batch)
-        if self._child is None or self._child.ended:
-            self._child = await _Child.start(self._path, self._lock)
-        await self._child.ask(rows)
+        await (await self._living()).ask(COMMIT, rows)
+
+    async def scrub(self) -> None:
+        await (await self._living()).ask(SCRUB)
 
     def checkpoint_soon(self) -> None:
         if self._child is not None:
@@ -105,6 +111,11 @@ class WriterProcess:
     async def close(self) -> None:
         if self._child is not None:
             await self._child.end()
+
+    async def _living(self) -> _Child:
+        if self._child is None or self._child.ended:
+            self._child = await _Child.start(self._path, self._lock)
+        return self._child
 
 
 class _Child(asyncio.Protocol):
@@ -141,10 +152,10 @@ class _Child(asyncio.Protocol):
         _, child = await asyncio.get_running_loop().create_connection(lambda: cls(process), sock=ours)
         return child
 
-    async def ask(self, rows: bytes) -> None:
+    async def ask(self, what: bytes, rows: bytes = b"") -> None:
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked.append(answer)
-        self.tell(COMMIT, rows)
+        self.tell(what, rows)
         await asyncio.wait((answer,))  # a caller that is cancelled leaves it in its place
         answer.result()
 

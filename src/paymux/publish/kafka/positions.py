@@ -88,6 +88,32 @@ async def newest(settings: KafkaSettings, shard: int) -> Position | None:
         await let_go(consumer.stop())
 
 
+async def newest_of_each(settings: KafkaSettings, shard: int) -> dict[str, Position]:
+    """By journal, in the order in which they were written: the last checkpoint of each that published under our prefix,
+    as far as compaction left it. Reads the whole partition; the caller sets the deadline.
+    """
+    consumer = AIOKafkaConsumer(
+        **settings.client_arguments(),
+        isolation_level="read_committed",
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=_POLL_MS,
+    )
+    found: dict[str, Position] = {}
+    try:
+        await consumer.start()
+        place = TopicPartition(settings.checkpoints_topic, shard)
+        beginning = (await consumer.beginning_offsets([place]))[place]
+        async for value in _values(consumer, place, beginning, None):
+            position = decode(value, settings.transactional_id_prefix)
+            if position is not None:
+                found.pop(position.checkpoint.journal, None)
+                found[position.checkpoint.journal] = position
+    finally:
+        await let_go(consumer.stop())
+    return found
+
+
 async def _search(consumer: AIOKafkaConsumer, tp: TopicPartition, settings: KafkaSettings) -> Position | None:
     beginning = (await consumer.beginning_offsets([tp]))[tp]
     stable = (await consumer.end_offsets([tp]))[tp]

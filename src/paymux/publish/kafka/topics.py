@@ -62,21 +62,31 @@ class _Topic:
 
 async def check_topics(settings: KafkaSettings) -> TopicReport:
     """Raises BrokerUnavailable: topic_missing, topic_unfit or not_authorized with what to do, or the broker is away."""
-    async with _admin(settings) as admin:
+    async with admin_client(settings) as admin:
         return await _check(admin, settings)
 
 
 async def partition_counts(settings: KafkaSettings, topics: Sequence[str]) -> dict[str, int]:
     """Raises BrokerUnavailable: topic_missing, not_authorized, or the broker is away."""
-    async with _admin(settings) as admin:
+    async with admin_client(settings) as admin:
         there = await admin.list_topics()
         if missing := [topic for topic in topics if topic not in there]:
             raise BrokerUnavailable(f"Missing on Kafka: {', '.join(missing)}.", reason="topic_missing")
         return {name: len(topic["partitions"]) for name, topic in (await _described(admin, topics)).items()}
 
 
+async def partition_counts_there(settings: KafkaSettings, topics: Iterable[str]) -> dict[str, int]:
+    """Of those of these topics that there are. Raises BrokerUnavailable."""
+    async with admin_client(settings) as admin:
+        there = await admin.list_topics()
+        named = sorted(set(topics).intersection(there))
+        described = await _described(admin, named) if named else {}
+        return {name: len(topic["partitions"]) for name, topic in described.items()}
+
+
 @asynccontextmanager
-async def _admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Raises BrokerUnavailable."""
     async with within(settings.start_deadline, "looking at the topics"):
         admin = AIOKafkaAdminClient(**settings.client_arguments())
         try:

@@ -160,7 +160,8 @@ class Listing:
     the query parameters of the next page (added to those of the first), or None at the end; `query` is sent with every
     request. `within` gives the filters of one or several lists that together hold the payments between two times, the
     ones that may still move first; what a list holds beside them does no harm. `order` is that of a list that knows
-    no times, by when payments were made.
+    no times, by when payments were made. `others` are kinds of objects that stand for payments as well, and are in no
+    list.
     """
 
     path: str
@@ -173,6 +174,7 @@ class Listing:
     unwrap: tuple[str, ...] = ()
     within: Callable[[datetime, datetime], Sequence[Mapping[str, str]]] = lambda _since, _until: ({},)
     order: Literal["oldest", "newest"] | None = None
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -331,6 +331,7 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "paymux_internal_errors": ("Errors that were not foreseen, by where", ("where",)),
     "paymux_published": ("Records published", ("shard",)),
     "paymux_relay_failures": ("How often the relay had to start over or stopped, by reason", ("shard", "reason")),
+    "paymux_reconciled": ("Differences that reconciling found, and jobs that failed", ("provider", "account", "kind")),
     "paymux_worker_restarts": ("Workers that failed and were started again", ("worker",)),
     "paymux_log_errors": ("Log lines that could not be written", ()),
     "paymux_reloads": ("Reloads of the configuration, by outcome", ("outcome",)),
@@ -342,6 +343,8 @@ GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "paymux_worker_up": ("Whether the worker runs", ("worker",)),
     "paymux_lookups_waiting": ("Objects still to be asked for", ()),
     "paymux_journal_up": ("Whether the journal can commit", ()),
+    "paymux_account_silent": ("1 while the provider is silent for longer than usual", ("provider", "account")),
+    "paymux_alarm": ("1 while something is to be looked at", ("alarm",)),
     "paymux_accounts": ("Configured accounts", ()),
     "paymux_connections": ("Open connections of the public listener", ()),
 }

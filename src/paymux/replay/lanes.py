@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from paymux.errors import JournalUnavailable, NotStored, PaymuxError
+from paymux.errors import JournalError, JournalUnavailable, NotStored, PaymuxError, Unwritable
 from paymux.journal.jobs import Job, JobState
 from paymux.telemetry import log_failure
 
@@ -59,11 +59,11 @@ class Lane:
             await self._room()
             try:
                 steps = await self._steps[now.kind](now)
-            except JournalUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001  # a job that fails must not take the others along
-                log_failure("job_failed", error, job=job.id)
-                await self._failed(now, error)
+            except Exception as error:
+                if (blamed := _blamed(error)) is None:
+                    raise
+                log_failure("job_failed", blamed, job=job.id)
+                await self._failed(now.id, blamed)
                 continue
             pause = steps / now.rate - (time.monotonic() - began) if now.rate else 0.0
             await asyncio.sleep(max(pause, 0.0))
@@ -86,11 +86,25 @@ class Lane:
             raise NotStored(f"there is no job {job_id}")
         return job
 
-    async def _failed(self, job: Job, error: Exception) -> None:
+    async def _failed(self, job_id: str, error: Exception) -> None:
         told = str(error) if isinstance(error, PaymuxError) else type(error).__name__
-        failed = replace(job, state=JobState.FAILED, error=told)
-        await self._journal.change(lambda unit: unit.keep_job(failed))
+
+        def decide(unit: Unit) -> None:
+            job = unit.job(job_id)
+            if job is not None and job.state is JobState.RUNNING:
+                unit.keep_job(replace(job, state=JobState.FAILED, error=told))
+
+        await self._journal.change(decide)
 
     async def _room(self) -> None:
         while await self._backlog() > BACKLOG:  # noqa: ASYNC110  # the relay works on it elsewhere
             await asyncio.sleep(WAIT_SECONDS)
+
+
+def _blamed(error: Exception) -> Exception | None:
+    """What fails the job, which must not take the others along; None where the journal is at fault, and the job goes
+    on later.
+    """
+    if isinstance(error, Unwritable) and isinstance(error.__cause__, Exception):
+        return None if isinstance(error.__cause__, JournalError) else error.__cause__
+    return None if isinstance(error, JournalUnavailable) else error

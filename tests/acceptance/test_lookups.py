@@ -70,7 +70,7 @@ async def test_what_the_api_says_comes_out_whatever_goes_wrong_first(tmp_path: P
     (quarantined,) = await read(gateway.servers, gateway.quarantine_topic)
     assert quarantined.event["data"]["reason"] == "lookup_not_found"
     assert quarantined.event["data"]["provider"] == "flowglad"
-    (rejected,) = json.loads(rejections)["rejections"]
+    (rejected,) = json.loads(rejections)["newest"]
     assert (rejected["provider"], rejected["account"]) == ("flexportal", ACCOUNT)
     assert rejected["reason"] == "lookup_not_found"
     assert b'outcome="lookup_not_found",provider="flowglad"' in metrics

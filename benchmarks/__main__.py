@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-COMMANDS = ("ingest", "translate", "hostile", "relay", "latency", "find")
+COMMANDS = ("ingest", "translate", "hostile", "relay", "latency", "find", "replay")
 
 
 def main() -> None:

@@ -47,7 +47,8 @@ _COPIES: Final = (
     """,
     """
     INSERT INTO items SELECT NULL, :row, position, provider, :account, :event, :event, event_type, occurred_at,
-        livemode, result, outcome, reason, path, detail, fingerprint, CASE WHEN :quarantined THEN '' ELSE :key END, attempt
+        livemode, result, outcome, reason, path, detail, fingerprint, CASE WHEN :quarantined THEN '' ELSE :key END,
+        attempt
         FROM items WHERE delivery = :source
     """,
     """

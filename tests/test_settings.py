@@ -312,6 +312,16 @@ def test_v02_a_provider_that_only_names_objects_needs_an_api_key(provider):
     assert only(account | {"api_key": "some-key"}).api_key is not None
 
 
+def test_v02_an_account_whose_webhooks_prove_nothing_needs_an_api_key():
+    """V-02: Mollie's classic webhooks, though its signed ones need none."""
+    classic = {"provider": "mollie", "name": "acme", "options": {"webhooks": "classic"}}
+    (told,) = mistakes(classic)
+    assert told.startswith("accounts[0].api_key: is missing")
+    assert only(classic | {"api_key": "test_key"}).proof is Proof.HINT
+    signed = {"provider": "mollie", "name": "acme", "secrets": [SECRET]}
+    assert only(signed).proof is Proof.SIGNATURE
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
 def test_a_literal_in_a_file_that_others_can_read_is_refused(mode, write):
     """With what to do about it, and without the secret."""
@@ -395,6 +405,49 @@ def test_a_tolerance_for_a_scheme_without_time_is_a_mistake():
     native = {"provider": "flexprice", "name": "a", "secrets": [SECRET]}
     told = mistakes(native | {"options": {"delivery": "native", "tolerance": 60}})
     assert told == ["accounts[0].options.tolerance: the scheme of this account signs no time"]
+
+
+PAYPAL = {"provider": "paypal", "name": "acme", "options": {"webhook_id": "6MX37520HR194683L"}}
+
+
+def test_a_provider_that_signs_with_a_certificate_has_no_secret():
+    """PayPal: the webhook's id is an option, and required; a secret would be believed to prove something."""
+    assert only(PAYPAL).proof is Proof.SIGNATURE
+    (told,) = mistakes(PAYPAL | {"options": {}})
+    assert told.startswith("accounts[0].options.webhook_id: is missing")
+    (told,) = mistakes(PAYPAL | {"secrets": [SECRET]})
+    assert told.startswith("accounts[0].secrets: ")
+
+
+@pytest.mark.parametrize(("option", "value"), [("ca_pem", "junk"), ("cert_url", "http://certs.example/")])
+def test_where_certificates_come_from_is_looked_at(option, value):
+    """With a tolerance beside it, too."""
+    for more in ({}, {"tolerance": 60}):
+        (told,) = mistakes(PAYPAL | {"options": PAYPAL["options"] | {option: value} | more})
+        assert told.startswith("accounts[0].options: ")
+
+
+def test_a_tolerance_may_be_what_the_provider_needs():
+    """PayPal retries for three days: its own four may be configured, and no more."""
+    assert only(PAYPAL | {"options": PAYPAL["options"] | {"tolerance": 345_600}})
+    (told,) = mistakes(PAYPAL | {"options": PAYPAL["options"] | {"tolerance": 345_601}})
+    assert told == "accounts[0].options.tolerance: should be 1 to 345600 seconds"
+
+
+def test_bodies_that_are_confirmed_by_the_api_need_its_key():
+    """`confirm = "api"` would quarantine everything without."""
+    confirmed = PAYPAL | {"options": PAYPAL["options"] | {"confirm": "api"}}
+    (told,) = mistakes(confirmed)
+    assert told.startswith("accounts[0].api_key: is missing")
+    assert only(confirmed | {"api_key": "client:secret"})
+
+
+def test_a_provider_that_signs_the_url_needs_it():
+    """Square: it is not guessed from a request."""
+    square = {"provider": "square", "name": "acme", "secrets": [SECRET]}
+    (told,) = mistakes(square)
+    assert told.startswith("accounts[0].public_url: is missing")
+    assert only(square | {"public_url": "https://pay.example/webhooks/square/acme/"})
 
 
 def test_options_are_those_of_the_provider():

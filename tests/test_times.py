@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -139,3 +139,10 @@ def test_any_text_is_a_time_or_a_value_error(text):
     except ValueError:
         return
     assert moment.tzinfo is UTC
+
+
+def test_times_for_a_query():
+    """In UTC, cut off at the millisecond."""
+    assert times.to_rfc3339(datetime(2026, 3, 1, 1, 2, 3, 456789, tzinfo=timezone(timedelta(hours=2)))) == (
+        "2026-02-28T23:02:03.456Z"
+    )

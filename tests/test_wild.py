@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paymux.canonical import PaymentStatus
 from paymux.errors import Untranslatable
 from paymux.wild import DEEPEST, LONGEST_TEXT, Wild, parse_json
 
@@ -347,6 +349,7 @@ OPTIONAL = {
     "maybe_child": {"an object"},
     "json": {"an object"},
     "children": set(),
+    "elements": {"a list"},
 }
 
 
@@ -354,7 +357,9 @@ def test_every_reader_is_in_the_tables():
     """A new reader cannot be forgotten here."""
     public = {name for name, value in vars(Wild).items() if callable(value) and not name.startswith("_")}
 
-    assert public - {"at", "untamed", "unknown", "digest"} == set(READERS) | set(OPTIONAL)
+    assert public - {"at", "untamed", "unknown", "digest", "status", "matching", "maybe_live", "json_object"} == set(
+        READERS
+    ) | set(OPTIONAL)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -373,6 +378,56 @@ def test_v53_a_wrong_type(reader, kind):
             read("a/b")
         assert caught.value.reason == "shape"
         assert caught.value.path == ("/data/0/a~1b/0" if (reader, kind) == ("children", "a list") else "/data/0/a~1b")
+
+
+@pytest.mark.parametrize("value", ["pay_1\n", "pay/1", "", "PAY_1", 1, None, ["pay_1"], {"id": "pay_1"}])
+def test_what_does_not_match(value):
+    """It is refused at its place, with what was wanted there."""
+    with pytest.raises(Untranslatable) as caught:
+        wild(id=value).matching("id", re.compile("[a-z]{3}_[0-9]+"), "a payment id")
+    assert (caught.value.reason, caught.value.path) == ("shape", "/id")
+    assert "a payment id" in caught.value.detail
+
+
+def test_what_matches():
+    """As it stands, also where its digits could be a card's: it is asked for by it."""
+    found = wild(id="pay_4242424242424242")
+    assert found.matching("id", re.compile("[a-z]{3}_[0-9]+"), "a payment id") == "pay_4242424242424242"
+
+
+@pytest.mark.parametrize(("value", "live"), [("live", True), ("test", False), (None, None)])
+def test_a_mode_by_its_word(value, live):
+    """Two words, or none."""
+    assert wild(mode=value).maybe_live("mode") is live
+
+
+@pytest.mark.parametrize("value", ["LIVE", "sandbox", "", True, 1])
+def test_a_mode_that_is_none(value):
+    """Whether money is real is not guessed."""
+    with pytest.raises(Untranslatable) as caught:
+        wild(mode=value).maybe_live("mode")
+    assert (caught.value.reason, caught.value.path) == ("shape", "/mode")
+
+
+@pytest.mark.parametrize(("value", "read"), [({"a": 1}, {"a": 1}), ({}, {}), ("", None), (0, None), ([1], None)])
+def test_metadata_of_any_kind(value, read):
+    """An object is read; what else a merchant may have put there is not."""
+    assert wild(metadata=value).json_object("metadata") == read
+
+
+def test_a_status_by_its_word():
+    """What the table says of it; a word that it does not have is `unknown_status` at its place, no word is `shape`."""
+    body = parse_json(b'{"payment_state":"PAID","other":"paid","number":1}')
+    table = {"PAID": PaymentStatus.SUCCEEDED}
+    assert body.status("payment_state", table) is PaymentStatus.SUCCEEDED
+    for key, reason, words in (
+        ("other", "unknown_status", "'paid' is no other that is known"),
+        ("number", "shape", "expected a string, found a number"),
+        ("gone", "shape", "expected a string, found nothing"),
+    ):
+        with pytest.raises(Untranslatable, match=words) as caught:
+            body.status(key, table)
+        assert (caught.value.reason, caught.value.path) == (reason, f"/{key}")
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -565,3 +620,16 @@ def test_any_json_parses_as_it_was_written(value):
     except Untranslatable:
         return
     assert found.value == orjson.loads(body)
+
+
+def test_the_elements_of_a_batch():
+    """Whatever stands in the list comes with its path, so that a bad one raises by itself; absent and null are empty."""
+    found = parse_json(b'{"events":[{"id":"EV1"},7,null]}').elements("events")
+    assert [each.path for each in found] == ["/events/0", "/events/1", "/events/2"]
+    assert found[0].id("id") == "EV1"
+    with pytest.raises(Untranslatable) as caught:
+        found[1].id("id")
+    assert caught.value.path == "/events/1"
+    assert parse_json(b'{"events":null}').elements("events") == parse_json(b"{}").elements("events") == []
+    with pytest.raises(Untranslatable):
+        parse_json(b'{"events":{}}').elements("events")

@@ -193,3 +193,16 @@ def test_a_payload_of_another_provider(house):
         "--config", "new.toml", "--json",
     )  # fmt: skip
     assert json.loads(told.stdout) == {"quarantined": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b'[{"id": "evt_1", "amount": NaN}]', "NaN"), (b"[" * 100_000, "deep")],
+    ids=["a number that is none", "too deep"],
+)
+def test_a_list_that_is_no_json(house, content, says):
+    """It is said and passed over: nothing of it is taken for something else."""
+    (house / "list.json").write_bytes(content)
+    arguments = ("--provider", "flowlix", "--account", "acme", "--trust", "--config", "new.toml")
+    assert says in run("replay", "--from-file", "list.json", *arguments, code=1).output
+    assert rows("new.db", "SELECT count(*) FROM deliveries") == [(0,)]

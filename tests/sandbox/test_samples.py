@@ -51,3 +51,34 @@ def test_a_provider_without_samples():
     assert samples.webhooks("acmepay") == samples.answers("acmepay") == ()
     with pytest.raises(LookupError, match="there are: none"):
         samples.webhook("acmepay", "payment.succeeded")
+
+
+def _package(room, name, module):
+    """As pip leaves it, with a sample beside the module; `module` is where in it the provider is."""
+    file = room / module.replace(".", "/")
+    file = file / "__init__.py" if "." not in module else file.with_suffix(".py")
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        "from dataclasses import replace\nfrom paymux.providers.flowlix import FLOWLIX\n"
+        f"PROVIDER = replace(FLOWLIX, name={name!r})\n"
+    )
+    webhooks = file.parent / "samples" / name / "webhooks"
+    webhooks.mkdir(parents=True)
+    (webhooks / "payment.succeeded--of-its-own.json").write_text(f'{{"of": "{name}"}}')
+    info = room / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[paymux.providers]\n{name} = {module}:PROVIDER\n")
+
+
+def test_samples_of_other_packages(tmp_path, monkeypatch):
+    """Each provider's stand beside its own module, be that a package or a module within one."""
+    _package(tmp_path, "samplepay-one", "samplepay_one")
+    _package(tmp_path, "samplepay-two", "samplepay_two.provider")
+    (tmp_path / "samplepay_two" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    for name in ("samplepay-one", "samplepay-two"):
+        [sample] = samples.webhooks(name)
+        assert (sample.label, json.loads(sample.body)) == ("payment.succeeded--of-its-own", {"of": name})
+        assert samples.answers(name) == ()

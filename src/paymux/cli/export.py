@@ -13,7 +13,7 @@ import click
 from paymux.cli.jobs import filters, sought, token
 from paymux.cli.operate import operator
 from paymux.cli.stored import config
-from paymux.errors import SettingsError
+from paymux.errors import PaymuxError, SettingsError
 
 if TYPE_CHECKING:
     from paymux.journal.history import Sought
@@ -70,6 +70,7 @@ async def _export(
                     for line in lines:
                         out.write(line)
                         count += 1
+            _ended(rest)
         if partial is not None and to is not None:
             partial.rename(to)
     except BaseException:
@@ -77,6 +78,11 @@ async def _export(
             partial.unlink(missing_ok=True)
         raise
     return count
+
+
+def _ended(rest: bytes) -> None:
+    if rest:
+        raise PaymuxError("the export broke off in the middle of a line; make it again")
 
 
 class _Lines:

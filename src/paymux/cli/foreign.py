@@ -51,7 +51,7 @@ def foreign(paths: Iterable[str]) -> Iterator[Foreign]:
 def _each(place: str, body: bytes) -> Iterator[Foreign]:
     """A list of payloads is as many; a body that is no JSON is one payload, as it is (a form)."""
     if body.lstrip()[:1] == b"[":
-        yield from _listed(place, json.loads(body, parse_float=orjson.Fragment, parse_int=_whole))
+        yield from _listed(place, _parsed(body))
         return
     if body.lstrip()[:1] != b"{":
         yield Foreign(place=place, payload=Payload(body=body))
@@ -60,7 +60,7 @@ def _each(place: str, body: bytes) -> Iterator[Foreign]:
     if EXPORTED in value:
         yield _exported(place, value)
     elif value.get("object") == "list" and isinstance(value.get("data"), list):  # as Stripe's API lists events
-        yield from _listed(place, json.loads(body, parse_float=orjson.Fragment, parse_int=_whole)["data"])
+        yield from _listed(place, _parsed(body)["data"])
     else:
         yield Foreign(place=place, payload=Payload(body=body))
 
@@ -72,6 +72,18 @@ def _listed(place: str, values: Any) -> Iterator[Foreign]:
             yield Foreign(place=where, payload=Payload(body=orjson.dumps(value)))
         else:
             yield Foreign(place=where, error="is no object")
+
+
+def _parsed(body: bytes) -> Any:
+    """With the digits of every number. Raises ValueError."""
+    try:
+        return json.loads(body, parse_float=orjson.Fragment, parse_int=_whole, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def _whole(digits: str) -> Any:

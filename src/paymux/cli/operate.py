@@ -23,6 +23,7 @@ from paymux.explain.jobs import job_facts
 from paymux.journal.audit import Act
 from paymux.keeping.erasing import Erasing, person
 from paymux.reconcile.orders import KIND as RECONCILE
+from paymux.replay.orders import possible
 from paymux.settings import load
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class _Local:
         return await self._replays.take(name, payloads, self._who)
 
     async def export(self, what: Literal["deliveries", "events"], sought: Sought) -> AsyncIterator[bytes]:
+        possible(sought)
         act = Act(who=self._who, action=f"export.{what}", target=what, detail=_filters(sought))
         await self._journal.change(lambda unit: unit.audit(act))
         lines = (

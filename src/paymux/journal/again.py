@@ -9,10 +9,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from paymux import lifecycle
 from paymux.journal import Result
 from paymux.journal.changes import DISCARDED, Seen
 from paymux.journal.decide import Hearing
-from paymux.records import Again
+from paymux.records import Again, event_id
 from paymux.statement import Ignored, Lookup, Quarantined, Stated
 
 if TYPE_CHECKING:
@@ -64,6 +65,22 @@ def hear_again(
     return counts
 
 
+def is_spoken(filed: Filed) -> bool:
+    """Whether an item said what it had to say, or never will."""
+    return filed.result != Result.NEW or filed.outcome == EVENTS
+
+
+def might_say(entry: Entry) -> list[str]:
+    """The ids of all events that a delivery's items might make, whatever is known."""
+    return [
+        event_id(entry.account, item.event_key or entry.verified.delivery.id, statement, slot)
+        for item in entry.items
+        if isinstance(item.outcome, Stated)
+        for statement in item.outcome.statements
+        for slot, _ in lifecycle.offline(statement)
+    ]
+
+
 def discard(unit: Unit, delivery: int, why: str, *, picks: Callable[[Filed], bool]) -> int:
     """Take those of a delivery's items out of quarantine that `picks` wants; how many that were."""
     items = [filed for filed in unit.overlay.filed(delivery) if filed.outcome == "quarantined" and picks(filed)]
@@ -80,6 +97,8 @@ def _hear(again: _Again) -> dict[str, int]:
     if _says_the_same(again):
         return {UNCHANGED: 1}
     if not _is_first(again):
+        if isinstance(item.outcome, Quarantined):
+            return {UNCHANGED: 1}
         again.unit.keep_item(
             again.entry, item, old.delivery, dedupe_key=None, result=Result.DUPLICATE, hearing=again.hearing
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Protocol
+from uuid import UUID
+
+from paymux.delivery import Via
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from paymux.journal import Rejection
     from paymux.journal.audit import Audited
@@ -15,6 +18,22 @@ if TYPE_CHECKING:
     from paymux.journal.jobs import Change, ChangeGroup, Job
     from paymux.lifecycle import Known
     from paymux.records import Record
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMED: Final = 7  # the version of UUIDs that begin with their milliseconds
+
+
+def came_at(delivery_id: str, via: str, received_at: datetime) -> datetime:
+    """When this journal took a delivery in, by which rows are in order. An import tells when somebody else did; its id
+    was made here.
+    """
+    if via != Via.IMPORT:
+        return received_at
+    try:
+        identity = UUID(delivery_id)
+    except ValueError:
+        return received_at
+    return _EPOCH + timedelta(milliseconds=identity.int >> 80) if identity.version == _TIMED else received_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

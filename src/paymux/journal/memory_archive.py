@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from paymux.journal.archive import Kept, Rows, Story, Told, word
-from paymux.journal.history import StoredRecord
+from paymux.journal.history import StoredRecord, came_at
 from paymux.journal.memory_history import MemoryHistory, fits
 from paymux.records import REPLAY
 
@@ -29,7 +29,8 @@ class MemoryArchive:
 
     async def bounds(self, sought: Sought) -> tuple[int, int]:
         await asyncio.sleep(0)
-        times = {row: kept.delivery.received_at for row, kept in self._store.deliveries.items()}
+        found = {row: kept.delivery for row, kept in self._store.deliveries.items()}
+        times = {row: came_at(each.id, each.via, each.received_at) for row, each in found.items()}
         last = max(times, default=0)
         after = [row for row, at in times.items() if sought.since is None or at >= sought.since]
         beyond = [row for row, at in times.items() if sought.until is not None and at >= sought.until]
@@ -94,7 +95,8 @@ class MemoryArchive:
 
     async def about(self, keys: Iterable[str]) -> Sequence[Story]:
         await asyncio.sleep(0)
-        return [self._story(payment) for payment in sorted({self._payment_of(key) for key in keys})]
+        outbox = self._outbox()
+        return [self._story(payment, outbox) for payment in sorted({self._payment_of(key) for key in keys})]
 
     async def published(self, event_ids: Sequence[str]) -> frozenset[str]:
         await asyncio.sleep(0)
@@ -128,7 +130,7 @@ class MemoryArchive:
                 return f"{scope[0]}/{scope[1]}/{payment}"
         return key
 
-    def _story(self, payment: str) -> Story:
+    def _story(self, payment: str, outbox: Sequence[StoredRecord]) -> Story:
         orphans = {key for keys in self._store.orphaned.values() for key in keys}
         keys = frozenset({payment, *(key for key in orphans if self._payment_of(key) == payment)})
         heard = []
@@ -138,9 +140,7 @@ class MemoryArchive:
                 spoken = frozenset(kept.payment_keys)
                 heard.append(Told(delivery=kept.delivery, index=index, place=row, keys=spoken))
         rows = {item.delivery for item in self._store.items if not keys.isdisjoint(item.payment_keys)}
-        records = [
-            record for record in self._outbox() if record.delivery in rows and record.record.key.decode() in keys
-        ]
+        records = [record for record in outbox if record.delivery in rows and record.record.key.decode() in keys]
         return Story(key=payment, keys=keys, heard=tuple(heard), records=tuple(records))
 
     def _outbox(self) -> list[StoredRecord]:

@@ -15,6 +15,7 @@ from paymux.journal.history import (
     StoredPayment,
     StoredRecord,
     StoredRequest,
+    came_at,
 )
 from paymux.journal.jobs import ChangeGroup
 
@@ -233,9 +234,10 @@ class MemoryHistory:
 
 
 def fits(delivery: StoredDelivery, sought: Sought) -> bool:
-    if sought.since is not None and delivery.received_at < sought.since:
+    came = came_at(delivery.id, delivery.via, delivery.received_at)
+    if sought.since is not None and came < sought.since:
         return False
-    if sought.until is not None and delivery.received_at >= sought.until:
+    if sought.until is not None and came >= sought.until:
         return False
     if sought.provider not in (None, delivery.provider) or sought.account not in (None, delivery.account):
         return False

@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from paymux.errors import JobRefused, JournalUnavailable, NotStored
 from paymux.journal.again import discard
@@ -15,11 +16,12 @@ from paymux.journal.audit import Act
 from paymux.journal.history import Sought
 from paymux.journal.jobs import ENDED, Job, JobState
 from paymux.records import is_erased
-from paymux.replay.comparing import accept, diff
+from paymux.replay.comparing import CHANGED, GONE, NEW
+from paymux.replay.correcting import accept, diff
 from paymux.replay.hearing import heard
 from paymux.replay.imports import taken
 from paymux.replay.lanes import Lane
-from paymux.replay.orders import KINDS, Order, checked
+from paymux.replay.orders import KINDS, Order, checked, is_quarantined, mappings, possible
 from paymux.replay.steps import STEP, Means, republish, retranslate, unreadable
 from paymux.statement import OUTCOMES
 from paymux.telemetry import logger
@@ -46,7 +48,7 @@ _STEPS: Final[Mapping[str, Callable[[Means, Job], Awaitable[int]]]] = {
 # From which states an action leads where.
 _ACTIONS: Final[Mapping[str, tuple[frozenset[JobState], JobState]]] = {
     "pause": (frozenset({JobState.QUEUED, JobState.RUNNING}), JobState.PAUSED),
-    "resume": (frozenset({JobState.PAUSED}), JobState.QUEUED),
+    "resume": (frozenset({JobState.PAUSED, JobState.FAILED}), JobState.QUEUED),
     "cancel": (frozenset(JobState) - ENDED, JobState.CANCELED),
     "accept": (frozenset({JobState.READY}), JobState.QUEUED),
 }
@@ -98,7 +100,7 @@ class Replays:
             created_at=now,
             created_by=who,
             updated_at=now,
-            spec={**order.spec(), **bounds},
+            spec={**order.spec(), **bounds, **self._mappings(order)},
             total=max(bounds["end"] - bounds["first"], 0),
             rate=order.rate,
         )
@@ -115,8 +117,9 @@ class Replays:
             job = unit.job(job_id)
             if job is None or job.state not in before:
                 return job
-            cursor = {"accepted": ""} if action == "accept" else job.cursor
-            _keep(unit, replace(job, state=into, cursor=cursor), Act(who=who, action=f"job.{action}", target=job_id))
+            begun = _from_the_first(job) if action == "accept" else job
+            steered = replace(begun, state=into, error=None)
+            _keep(unit, steered, Act(who=who, action=f"job.{action}", target=job_id))
             return None
 
         refused = await self._means.journal.change(decide)
@@ -134,12 +137,13 @@ class Replays:
             raise JobRefused("say why it is discarded", reason="job_impossible")
         if replace(sought, outcome=None) == Sought():
             raise JobRefused("say which, by at least one filter", reason="job_impossible")
+        possible(sought)
         sought, total = replace(sought, outcome="quarantined"), 0
         first, end = await self._means.archive.bounds(sought)
         after = first - 1
         while after < end - 1:
             found = await self._means.archive.rows(sought, after=after, end=end, limit=STEP)
-            total += await self._discarded(found.rows, sought.reason, why, who)
+            total += await self._discarded(found.rows, sought, why, who)
             after = found.reached
         return total
 
@@ -174,12 +178,22 @@ class Replays:
         """Until it ends, is paused, or waits for somebody. Raises JournalUnavailable."""
         return await self._lane.work(job)
 
+    async def close(self) -> None:
+        """Let go of the processes that compare."""
+        await asyncio.sleep(0)
+        if self._means.pool is not None:
+            self._means.pool.close()
+
     # ---
 
     async def _step(self, job: Job) -> int:
         if "accepted" in job.cursor:
             return await accept(self._means, self._history, job)
         return await _STEPS[job.kind](self._means, job)
+
+    def _mappings(self, order: Order) -> dict[str, Any]:
+        """A diff is accepted with the mappings that it was made with."""
+        return {"mappings": mappings(self._means.accounts())} if order.kind == "diff" else {}
 
     async def _bounds(self, order: Order) -> dict[str, int]:
         """What is there now: what comes later is not part of it."""
@@ -206,9 +220,9 @@ class Replays:
                 counts[f"{old.outcome} to {OUTCOMES[type(item.outcome)]}"] += 1
         return rows.reached, counts
 
-    async def _discarded(self, rows: tuple[int, ...], reason: str | None, why: str, who: str) -> int:
+    async def _discarded(self, rows: tuple[int, ...], sought: Sought, why: str, who: str) -> int:
         def decide(unit: Unit) -> int:
-            count = sum(discard(unit, row, why, reason=reason) for row in rows)
+            count = sum(discard(unit, row, why, picks=partial(is_quarantined, sought)) for row in rows)
             if count:
                 detail = {"why": why, "items": count, "rows": rows}
                 unit.audit(Act(who=who, action="quarantine.discard", target=f"{rows[0]}-{rows[-1]}", detail=detail))
@@ -222,6 +236,12 @@ class Replays:
                 await self._news.wait()
         except TimeoutError:
             return
+
+
+def _from_the_first(job: Job) -> Job:
+    """Of the changes that were found."""
+    total = sum(job.counts.get(kind, 0) for kind in (CHANGED, NEW, GONE))
+    return replace(job, cursor={"accepted": ""}, done=0, total=total)
 
 
 def _keep(unit: Unit, job: Job, act: Act) -> None:

@@ -19,20 +19,30 @@ if TYPE_CHECKING:
 
     Accounts = Callable[[], Mapping[tuple[str, str], Account]]
 
-AT_ONCE: Final = 0.005  # seconds: then whatever else the process does has its turn
+AT_ONCE: Final = 0.001  # seconds: an acknowledgement takes several turns
+
+
+class Breath:
+    """Whatever else the process does has its turn, every few milliseconds."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + AT_ONCE
+
+    async def taken(self) -> None:
+        if time.monotonic() > self._until:
+            await asyncio.sleep(0)
+            self._until = time.monotonic() + AT_ONCE
 
 
 async def heard(kept: Iterable[Kept], accounts: Accounts) -> dict[int, Entry]:
     """By row. Hints are left out, whose bodies nobody keeps, and deliveries of accounts that are not configured."""
     found: dict[int, Entry] = {}
-    known, pause = accounts(), time.monotonic() + AT_ONCE
+    known, breath = accounts(), Breath()
     for each in kept:
         account = known.get((each.delivery.provider, each.delivery.account))
         if account is None or each.proof is Proof.HINT:
             continue
         verified = remembered(each.delivery, each.proof, each.secret)
         found[each.row] = Entry(account=account, verified=verified, items=translate(account, verified))
-        if time.monotonic() > pause:
-            await asyncio.sleep(0)
-            pause = time.monotonic() + AT_ONCE
+        await breath.taken()
     return found

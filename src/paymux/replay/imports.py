@@ -11,6 +11,7 @@ from paymux.delivery import Delivery, Via
 from paymux.errors import JobRefused
 from paymux.journal import Entry
 from paymux.journal.audit import Act
+from paymux.replay.hearing import Breath
 from paymux.signatures import trusted
 from paymux.translate import translate
 
@@ -55,9 +56,13 @@ async def taken(
     account = means.accounts().get(name)
     if account is None:
         raise JobRefused(f"there is no account {'/'.join(name)}", reason="job_impossible")
-    counts: Counter[str] = Counter()
-    for batch in _batches([_entry(account, each, now, new_id()) for each in payloads]):
-        for receipts in await asyncio.gather(*map(means.journal.append, batch)):
+    counts, breath = Counter[str](), Breath()
+    for batch in _batches(payloads):
+        entries = []
+        for payload in batch:
+            entries.append(_entry(account, payload, now, new_id()))
+            await breath.taken()
+        for receipts in await asyncio.gather(*map(means.journal.append, entries)):
             counts.update(word for receipt in receipts for word in _words(receipt))
     act = Act(who=who, action="import", target="/".join(name), detail={"payloads": len(payloads), **counts})
     await means.journal.change(lambda unit: unit.audit(act))
@@ -86,5 +91,5 @@ def _words(receipt: Receipt) -> Iterator[str]:
         yield from ["published"] * len(receipt.event_ids)
 
 
-def _batches(entries: list[Entry]) -> Iterator[list[Entry]]:
-    return (entries[start : start + AT_ONCE] for start in range(0, len(entries), AT_ONCE))
+def _batches(payloads: Sequence[Payload]) -> Iterator[Sequence[Payload]]:
+    return (payloads[start : start + AT_ONCE] for start in range(0, len(payloads), AT_ONCE))

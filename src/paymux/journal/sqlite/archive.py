@@ -109,8 +109,9 @@ class SqliteArchive:
 
     async def published(self, event_ids: Sequence[str]) -> frozenset[str]:
         sql = """
-            SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM outbox WHERE event_id = value)
-            OR EXISTS (SELECT 1 FROM taken WHERE event_id = value)
+            SELECT given.value FROM json_each(?) AS given
+            WHERE EXISTS (SELECT 1 FROM outbox WHERE event_id = given.value)
+            OR EXISTS (SELECT 1 FROM taken WHERE event_id = given.value)
         """
         return frozenset(each for (each,) in await self._ask(lambda: self._query(sql, (_list(event_ids),))))
 

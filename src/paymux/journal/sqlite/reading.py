@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from paymux.errors import JournalUnavailable
+from paymux.journal.history import came_at
 from paymux.journal.sqlite.outbox import open_to_read
-from paymux.journal.sqlite.rows import micro
+from paymux.journal.sqlite.rows import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,11 +69,14 @@ class Reader:
         return begin, end
 
     def _first_at(self, at: datetime, low: int, high: int) -> int:
-        """The first row that was received at that time or later: rows are in order of arrival."""
+        """The first row that came at that time or later: rows are in order of arrival."""
         while low < high:
             middle = (low + high) // 2
-            ((received,),) = self.query("SELECT received_at FROM deliveries WHERE row = ?", (middle,))
-            low, high = (middle + 1, high) if received < micro(at) else (low, middle)
+            ((name, via, received),) = self.query(
+                "SELECT id, via, received_at FROM deliveries WHERE row = ?", (middle,)
+            )
+            came = came_at(name, via, moment(received) or at)
+            low, high = (middle + 1, high) if came < at else (low, middle)
         return low
 
     def _forget(self) -> None:

@@ -137,6 +137,12 @@ def test_quarantine_is_retried_and_discarded(run):
     told = json.loads(run("quarantine", "retry", "--json").stdout)
     assert told["counts"] == {"deliveries": 1, "unchanged": 1}
     assert json.loads(run("quarantine", "list", "--json").stdout)["count"] == 1
+    shown = run("quarantine", "show", "--reason", "unknown_event_type").stdout
+    assert "flowlix/acme" in shown
+    assert "payment.teleported" in shown
+    assert "unknown_event_type" in shown
+    assert json.loads(run("quarantine", "show", "--json").stdout)["items"][0]["reason"] == "unknown_event_type"
+    assert "nothing that fits" in run("quarantine", "show", "--reason", "shape", code=1).output
     assert "at least one" in run("quarantine", "discard", "--why", "all", code=1).output
     told = run("quarantine", "discard", "--why", "a test of theirs", "--event-type", "payment.teleported", "--json")
     assert json.loads(told.stdout) == {"discarded": 1}

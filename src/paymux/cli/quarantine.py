@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,12 +12,15 @@ import click
 from paymux.cli.jobs import detach, filters, sought, tell, token
 from paymux.cli.operate import operator
 from paymux.cli.stored import as_json, ask, clock, config, dump, journal
+from paymux.explain.deliveries import facts
+from paymux.explain.deliveries import why as reason_of
 from paymux.explain.quarantine import quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from paymux.explain.deliveries import DeliveryFacts
     from paymux.explain.quarantine import QuarantineFacts
 
 
@@ -36,6 +40,30 @@ def list_(config: Path | None, journal: Path | None, as_json: bool) -> None:  # 
         click.echo(text)
     if not groups:
         click.echo("nothing is quarantined", err=True)
+
+
+@quarantine.command()
+@filters
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@config
+@journal
+@as_json
+def show(limit: int, config: Path | None, journal: Path | None, as_json: bool, **told: Any) -> None:  # noqa: FBT001  # a flag
+    """The newest deliveries that are quarantined, each with its reason. `paymux deliveries show` tells one in full."""
+    wanted = replace(sought(told), outcome="quarantined")
+    page = ask(config, journal, lambda history: history.deliveries(wanted, limit=limit))
+    for delivery in map(facts, page.deliveries):
+        click.echo(dump(delivery) if as_json else "\n".join(_told(delivery)))
+    if not page.deliveries:
+        click.echo("nothing that fits is quarantined", err=True)
+        sys.exit(1)
+
+
+def _told(delivery: DeliveryFacts) -> Iterator[str]:
+    yield f"{clock(delivery.received_at)}  {delivery.provider}/{delivery.account}  {delivery.id}"
+    for item in delivery.items:
+        if item.outcome == "quarantined":
+            yield f"  {item.event_type or '-'} {item.event_key or ''}: {reason_of(item)}"
 
 
 @quarantine.command()

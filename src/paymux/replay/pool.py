@@ -52,7 +52,9 @@ class Pool:
             return await asyncio.get_running_loop().run_in_executor(
                 self._started(), _compare, self._path, _told(accounts), topic, job, rows
             )
-        except BrokenProcessPool as error:
+        except (BrokenProcessPool, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
             self.close()
             raise JournalUnavailable("a process that compares was killed") from error
         finally:
@@ -76,6 +78,12 @@ class Pool:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody ended this task; else it was only its portion, together with the processes."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _told(accounts: Mapping[tuple[str, str], Account]) -> Told:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.report import Cell, Report, arguments, progress, show
-from paymux.delivery import Delivery
+from paymux.delivery import Delivery, Proof
 from paymux.journal import Entry
 from paymux.journal.history import Sought
 from paymux.journal.sqlite import SqliteJournal
@@ -26,7 +26,7 @@ from paymux.journal.sqlite.history import SqliteHistory
 from paymux.provider import Account
 from paymux.providers.stripe import STRIPE
 from paymux.sandbox import samples
-from paymux.signatures import trusted
+from paymux.signatures import remembered
 from paymux.translate import translate
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def build(path: Path, count: int) -> None:
         delivery = Delivery(
             id=f"original-{number}", provider="stripe", account=ACCOUNTS[0], received_at=FIRST, body=each
         )
-        verified = trusted(delivery)
+        verified = remembered(delivery, Proof.SIGNATURE, 0)
         await journal.append(Entry(account=account, verified=verified, items=translate(account, verified)))
     await journal.close()
     connection = sqlite3.connect(path, isolation_level=None)

@@ -27,7 +27,7 @@ async def take(journal, number, body, **more):
     provider = BY_NAME["stripe"]
     account = Account(provider=provider, name="acme", checks=())
     delivery = Delivery(
-        id=f"01936f0e-0000-7000-8000-{number:012d}",
+        id=f"01936f0e-0000-4000-8000-{number:012d}",
         provider="stripe",
         account="acme",
         received_at=NOON + timedelta(minutes=number),
@@ -97,7 +97,7 @@ def test_deliveries_newest_first(journal):
         (["--since", "1h"], []),
         (["--account", "nobody"], []),
         (["evt_4"], ["4"]),
-        (["01936f0e-0000-7000-8000-000000000002"], ["2"]),
+        (["01936f0e-0000-4000-8000-000000000002"], ["2"]),
     ],
 )
 def test_what_is_sought(journal, arguments, found):
@@ -127,7 +127,7 @@ def test_what_cannot_be_sought(arguments, words):
 
 def test_one_delivery_step_by_step(journal):
     """How it was proven, what it became, where it went, and whether it is known to be there."""
-    done = paymux("deliveries", "show", "01936f0e-0000-7000-8000-000000000001", "--journal", journal)
+    done = paymux("deliveries", "show", "01936f0e-0000-4000-8000-000000000001", "--journal", journal)
     assert done.exit_code == 0
     assert "2026-11-20 12:01:00.000 UTC, via import" in done.stdout
     assert "proof      trusted" in done.stdout
@@ -136,18 +136,18 @@ def test_one_delivery_step_by_step(journal):
     assert "'succeeded' is succeeded, by the table of PaymentIntent.status" in done.stdout
     assert "advanced after pending (sequence 2)" in done.stdout
     assert f"key stripe/acme/{payment()}, seq 2: on Kafka" in done.stdout
-    later = paymux("deliveries", "show", "01936f0e-0000-7000-8000-000000000003", "--journal", journal)
+    later = paymux("deliveries", "show", "01936f0e-0000-4000-8000-000000000003", "--journal", journal)
     assert "unknown_event_type" in later.stdout
     assert "not known to be on Kafka yet" in later.stdout
     (facts,) = lines(
-        paymux("deliveries", "show", "01936f0e-0000-7000-8000-000000000001", "--journal", journal, "--json")
+        paymux("deliveries", "show", "01936f0e-0000-4000-8000-000000000001", "--journal", journal, "--json")
     )
     assert facts["records"][0]["event"]["type"] == "payment.succeeded"
 
 
 def test_a_request_to_repeat(journal):
     """A curl command, quoted for a shell."""
-    done = paymux("deliveries", "show", "01936f0e-0000-7000-8000-000000000000", "--journal", journal, "--curl")
+    done = paymux("deliveries", "show", "01936f0e-0000-4000-8000-000000000000", "--journal", journal, "--curl")
     assert done.stdout.startswith("curl -X POST http://localhost:8080/webhooks/stripe/acme -H 'Content-Type: ")
     assert "'X-Quote: it'\"'\"'s'" in done.stdout
     assert "--data-binary '{" in done.stdout
@@ -155,9 +155,9 @@ def test_a_request_to_repeat(journal):
 
 def test_a_delivery_that_is_not_there(journal):
     """Exit 1, with the nearest."""
-    done = paymux("deliveries", "show", "01936f0e-0000-7000-8000-00000000", "--journal", journal)
+    done = paymux("deliveries", "show", "01936f0e-0000-4000-8000-00000000", "--journal", journal)
     assert done.exit_code == 1
-    assert "the nearest are 01936f0e-0000-7000-8000-000000000004" in done.stderr
+    assert "the nearest are 01936f0e-0000-4000-8000-000000000004" in done.stderr
     assert paymux("deliveries", "show", "zzz", "--journal", journal).exit_code == 1
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import SecretStr
 from uuid_utils import uuid7
 
-from paymux.delivery import Asked, Delivery, ObjectRef
+from paymux.delivery import Asked, Delivery, ObjectRef, Via
 from paymux.journal import Entry
 from paymux.lookup import Client
 from paymux.provider import Account
@@ -24,7 +24,7 @@ from paymux.replay.steps import Means as Stored
 from paymux.sandbox import samples
 from paymux.sandbox.apis import KEYS, TENANT
 from paymux.sandbox.fresh import Fresh
-from paymux.signatures import trusted
+from paymux.signatures import confirmed
 from paymux.translate import translate
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -105,9 +105,10 @@ class World:
             account="acme",
             received_at=at or self.now - HOUR,
             body=json.dumps(body).encode(),
+            via=Via.LOOKUP,
             asked=Asked(ref=ObjectRef(object=listing.object, id=thing[endpoint.id_key])),
         )
-        verified = trusted(delivery)
+        verified = confirmed(delivery)
         (receipt,) = await self.journal.append(
             Entry(account=account, verified=verified, items=translate(account, verified))
         )

@@ -527,13 +527,16 @@ HOLDER = """
 
 
 async def lag_of(task):
-    """The longest that the event loop stood still while a task ran."""
-    longest = 0.0
+    """The longest that the event loop waited for something in one turn while a task ran, and the longest that it
+    worked: on a busy machine the two together say nothing.
+    """
+    waited = worked = 0.0
     while not task.done():
-        began = time.monotonic()
+        began, own = time.monotonic(), time.thread_time()
         await asyncio.sleep(0.005)
-        longest = max(longest, time.monotonic() - began - 0.005)
-    return longest
+        turn, work = time.monotonic() - began, time.thread_time() - own
+        waited, worked = max(waited, turn - work - 0.005), max(worked, work)
+    return waited, worked
 
 
 async def test_locked_by_another_process_for_long(journal, path):
@@ -543,11 +546,11 @@ async def test_locked_by_another_process_for_long(journal, path):
     assert holder.stdout.readline() == "held\n"
     began = time.monotonic()
     tasks = asyncio.gather(*(put(journal, paid(f"e{n}", f"p{n}")) for n in range(1, 300)), return_exceptions=True)
-    longest = await lag_of(tasks)
+    stood_still = await lag_of(tasks)
     waited = time.monotonic() - began
     assert {type(error) for error in await tasks} == {JournalUnavailable}
     assert writer.LOCK_PATIENCE <= waited < writer.LOCK_PATIENCE + 1
-    assert longest < writer.LOCK_PATIENCE / 2
+    assert max(stood_still) < 0.25
     holder.wait()
     holder.stdout.close()
     assert (await put(journal, paid("e1", "p1")))[0].result is Result.NEW

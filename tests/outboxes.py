@@ -71,4 +71,5 @@ class ListOutbox:
         self._appended.clear()
         if await self.end(shard) <= after:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._appended.wait(), timeout)
+                async with asyncio.timeout(timeout):
+                    await self._appended.wait()

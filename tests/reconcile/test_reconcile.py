@@ -393,6 +393,20 @@ async def test_two_jobs_of_an_account_take_turns(world):
     assert {first.id} in at_once
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_it_is_stopped_while_news_arrives(world, turns):
+    """It ends, however many turns of the loop lie between the two: a stop is never lost."""
+    task = asyncio.create_task(world.reconciles.run())
+    while not world.reconciles._news._waiters:
+        await asyncio.sleep(0)
+    world.reconciles._news.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    assert task.cancelled()
+
+
 async def run_until_rest(world, jobs):
     """Which of them ran at the same time."""
     task, at_once = asyncio.create_task(world.reconciles.run()), []

@@ -273,7 +273,7 @@ class MemoryJournal:
             return
         self._appended.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):  # wait_for may lose a cancellation on Python 3.11
+            async with asyncio.timeout(timeout):
                 await self._appended.wait()
 
     async def due_lookups(self, now: datetime, limit: int) -> Sequence[LookupRow]:

@@ -87,7 +87,8 @@ class Reconciles:
                 except JournalUnavailable as error:
                     logger().warning("jobs_postponed", detail=error.detail)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), self._poll)
+                    async with asyncio.timeout(self._poll):
+                        await self._news.wait()
         finally:
             tasks = list(self._tasks.values())
             for task in tasks:

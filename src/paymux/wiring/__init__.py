@@ -370,7 +370,8 @@ class Gateway:
         await asyncio.sleep(self.settings.server.drain_delay)
         self._public.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.webhooks.idle(), self.settings.server.shutdown_timeout)
+            async with asyncio.timeout(self.settings.server.shutdown_timeout):
+                await self.webhooks.idle()
 
     async def _hang_up(self) -> None:
         self._listener.pre_shutdown()
@@ -381,7 +382,8 @@ class Gateway:
     async def _relayed(self) -> None:
         with suppress(TimeoutError, JournalUnavailable):
             if self.relay.state.phase not in _NOT_PUBLISHING and (await self.relay.lag()).events:
-                await asyncio.wait_for(self.relay.drained(), self.settings.server.relay_timeout)
+                async with asyncio.timeout(self.settings.server.relay_timeout):
+                    await self.relay.drained()
 
 
 async def _taken(step: Callable[[], Awaitable[None]], seconds: float) -> bool:

@@ -52,7 +52,8 @@ class Listeners:
 
     async def pause(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.ended.wait(), POLL_SECONDS)
+            async with asyncio.timeout(POLL_SECONDS):
+                await self.ended.wait()
 
 
 LISTENERS: Final = web.AppKey("listeners", Listeners)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -259,6 +260,17 @@ async def test_open_lookups_of_what_is_erased(home):
     await put(home.journal, says("ask", "e2", "x", ids=["payment-2"]))
     assert (await home.erase()).deliveries == 1
     assert await home.journal.lookups_waiting() == 1
+
+
+async def test_what_the_provider_would_not_tell(home):
+    """The record of a lookup that was given up goes with the delivery that asked for it."""
+    await put(home.journal, says("ask", "e1", "x", ids=["payment-1"]))
+    (lookup,) = await home.journal.due_lookups(datetime.max.replace(tzinfo=UTC), 9)
+    await home.journal.give_up(lookup, reason="lookup_denied", detail=CANARY)
+    await home.published()
+    assert (await home.erase()).records == 1
+    assert CANARY.encode() not in everything(home.journal)
+    assert all(is_erased(row.record) for row in await home.rows())
 
 
 async def test_the_same_webhook_once_more(home):

@@ -105,6 +105,8 @@ class View(Protocol):
 
     def lookup(self, scope: Scope, ref: ObjectRef) -> LookupRow | None: ...
 
+    def row_of(self, delivery_id: str) -> int | None: ...
+
     def filed(self, delivery: int) -> Sequence[Filed]:
         """The items of a delivery's row, as they were heard first."""
         ...
@@ -176,7 +178,7 @@ class Changes:
     links: dict[tuple[Scope, str], str] = field(default_factory=dict)
     orphans: dict[tuple[Scope, str], list[str]] = field(default_factory=dict)
     lookups: dict[tuple[Scope, ObjectRef], LookupRow | None] = field(default_factory=dict)
-    given_up: list[tuple[str, str, str]] = field(default_factory=list)
+    given_up: list[tuple[int | None, str, str]] = field(default_factory=list)
     outbox: list[OutboxRow] = field(default_factory=list)
     refiled: list[int] = field(default_factory=list)
     discarded: list[tuple[int, str]] = field(default_factory=list)
@@ -225,6 +227,9 @@ class Overlay:
         if (scope, ref) in self.changes.lookups:
             return self.changes.lookups[scope, ref]
         return self._below.lookup(scope, ref)
+
+    def row_of(self, delivery_id: str) -> int | None:
+        return self._below.row_of(delivery_id)
 
     def filed(self, delivery: int) -> Sequence[Filed]:
         return self._below.filed(delivery)

@@ -104,7 +104,8 @@ class Unit:
             return
         self.changes.lookups[scope, lookup.ref] = None
         if row.proof is not Proof.HINT:
-            self.changes.given_up.append((row.delivery_id, reason, detail))
+            delivery = self.overlay.row_of(row.delivery_id)
+            self.changes.given_up.append((delivery, reason, detail))
             self.publish(
                 row.delivery_id,
                 quarantine_record(
@@ -124,6 +125,7 @@ class Unit:
                     topic=self.rules.topics.quarantine,
                     attempt=f"{row.ref.object} {row.ref.id} {row.asked}",
                 ),
+                delivery,
             )
 
     def postpone(self, lookup: LookupRow, until: datetime) -> None:

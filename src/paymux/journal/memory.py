@@ -81,6 +81,9 @@ class MemoryStore:
     def lookup(self, scope: Scope, ref: ObjectRef) -> LookupRow | None:
         return self.lookups.get((scope, ref))
 
+    def row_of(self, delivery_id: str) -> int | None:
+        return next((row for row, kept in self.deliveries.items() if kept.delivery.id == delivery_id), None)
+
     def filed(self, delivery: int) -> Sequence[Filed]:
         """In the order of the delivery's items, as they were filed first."""
         found = [(row, kept) for row, kept in self.item_rows.items() if kept.delivery == delivery]
@@ -161,8 +164,8 @@ class MemoryStore:
             self.lookups.pop(asked, None)
         self._file(changes)
         self.outbox |= {(row.shard, row.seq): row for row in changes.outbox}
-        for delivery_id, reason, detail in changes.given_up:
-            self._give_up(delivery_id, reason, detail)
+        for given_up in changes.given_up:
+            self._give_up(*given_up)
         for row in changes.expired:
             self.deliveries[row] = replace(self.deliveries[row], delivery=self.deliveries[row].delivery.unproven())
         self.emptied |= set(changes.expired)
@@ -213,10 +216,9 @@ class MemoryStore:
             if kept.delivery.received_at < before and row not in needed and kept.delivery.id not in asking
         ]
 
-    def _give_up(self, delivery_id: str, reason: str, detail: str) -> None:
-        rows = {row for row, kept in self.deliveries.items() if kept.delivery.id == delivery_id}
+    def _give_up(self, delivery: int | None, reason: str, detail: str) -> None:
         for row, item in self.item_rows.items():
-            if item.delivery in rows and item.outcome == "lookup":
+            if item.delivery == delivery and item.outcome == "lookup":
                 self.item_rows[row] = replace(item, outcome="quarantined", reason=reason, detail=detail)
 
 

@@ -53,13 +53,29 @@ def moment(value: int | None) -> datetime | None:
 
 def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
     """What a batch writes: a statement and its rows, table by table."""
-    kept = [(name, row) for name, row in changes.lookups.items() if row is not None]
-    gone = [(*scope, ref.object, ref.id) for (scope, ref), row in changes.lookups.items() if row is None]
     return [  # the only values in these f-strings are question marks
+        *_deliveries(changes),
+        *_payments(changes),
+        *_lookups(changes),
+        (f"INSERT INTO outbox VALUES ({_slots(9)})", [_outbox(row) for row in changes.outbox]),
+        ("DELETE FROM outbox WHERE seq = ?", [(seq,) for _, seq in changes.forgotten]),
+        *_erased(changes),
+        *_jobs(changes),
+        (_HEARD, [(*scope, hour, minutes) for (scope, hour), minutes in changes.heard.items()]),
+        (f"INSERT INTO audit VALUES ({_slots(8)})", [audited_row(each) for each in changes.audit]),
+    ]
+
+
+def _deliveries(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    return [
         (f"INSERT INTO deliveries VALUES ({_slots(17)}, NULL)", [_delivery(kept) for kept in changes.deliveries]),
         (
             "UPDATE deliveries SET attempts = attempts + ? WHERE row = ?",
             [(more, row) for row, more in changes.attempts.items()],
+        ),
+        (
+            "UPDATE deliveries SET body = NULL, headers = x'', query = '' WHERE row = ?",
+            [(row,) for row in changes.expired],
         ),
         ("DELETE FROM items WHERE row = ?", [(row,) for row in changes.refiled]),
         (f"INSERT INTO items VALUES ({_slots(18)})", [_item(item) for item in changes.items]),
@@ -76,6 +92,11 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
             "UPDATE items SET payment_keys = ? WHERE row = ?",
             [("\n".join(keys), row) for row, (_, keys) in changes.respoken.items()],
         ),
+    ]
+
+
+def _payments(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    return [
         (
             "INSERT INTO payments VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET known = excluded.known",
             [(key, lifecycle.dump(known)) for key, known in changes.known.items()],
@@ -88,28 +109,28 @@ def statements(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
             "INSERT OR IGNORE INTO orphans VALUES (?, ?, ?, ?)",
             [(*scope, alias, key) for (scope, alias), keys in changes.orphans.items() for key in keys],
         ),
-        (f"INSERT OR REPLACE INTO lookups VALUES ({_slots(16)})", [_lookup(row) for _, row in kept]),
+    ]
+
+
+def _lookups(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    kept = [row for row in changes.lookups.values() if row is not None]
+    gone = [(*scope, ref.object, ref.id) for (scope, ref), row in changes.lookups.items() if row is None]
+    return [
+        (f"INSERT OR REPLACE INTO lookups VALUES ({_slots(16)})", [_lookup(row) for row in kept]),
         ("DELETE FROM lookups WHERE provider = ? AND account = ? AND object = ? AND object_id = ?", gone),
         (
-            """
-            UPDATE items SET outcome = 'quarantined', reason = ?, detail = ?
-            WHERE outcome = 'lookup' AND delivery = (SELECT row FROM deliveries WHERE id = ?)
-            """,
-            [(reason, detail, delivery_id) for delivery_id, reason, detail in changes.given_up],
+            "UPDATE items SET outcome = ?, reason = ?, detail = ? WHERE delivery = ? AND outcome = 'lookup'",
+            [("quarantined", reason, detail, row) for row, reason, detail in changes.given_up],
         ),
-        (f"INSERT INTO outbox VALUES ({_slots(9)})", [_outbox(row) for row in changes.outbox]),
-        (
-            "UPDATE deliveries SET body = NULL, headers = x'', query = '' WHERE row = ?",
-            [(row,) for row in changes.expired],
-        ),
-        ("DELETE FROM outbox WHERE seq = ?", [(seq,) for _, seq in changes.forgotten]),
-        *_erased(changes),
+    ]
+
+
+def _jobs(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    return [
         (f"INSERT OR REPLACE INTO jobs VALUES ({_slots(14)})", [_job(job) for job in changes.jobs.values()]),
         (f"INSERT OR REPLACE INTO changes VALUES ({_slots(12)})", [_change(each) for each in changes.found]),
         ("INSERT OR IGNORE INTO listed VALUES (?, ?)", changes.listed),
         ("DELETE FROM listed WHERE job = ?", [(job,) for job in changes.unlisted]),
-        (_HEARD, [(*scope, hour, minutes) for (scope, hour), minutes in changes.heard.items()]),
-        (f"INSERT INTO audit VALUES ({_slots(8)})", [audited_row(each) for each in changes.audit]),
     ]
 
 

@@ -129,6 +129,10 @@ class _SqliteView:
         )
         return lookup_row(row) if row else None
 
+    def row_of(self, delivery_id: str) -> int | None:
+        found = self._one("SELECT row FROM deliveries WHERE id = ?", (delivery_id,))
+        return found[0] if found else None
+
     def filed(self, delivery: int) -> list[Filed]:
         """In the order of the delivery's items."""
         sql = f"SELECT {FILED_COLUMNS} FROM items WHERE delivery = ? ORDER BY position, row"

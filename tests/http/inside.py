@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from aiohttp.test_utils import TestClient, TestServer
 
 from paymux.explain.deliveries import Knowledge
-from paymux.http.api.status import AccountFacts, JournalStatus, RelayStatus, Status
+from paymux.explain.status import AccountFacts, JournalStatus, RelayStatus, Status
 from paymux.http.inside import Inside
 from paymux.http.private import LONGEST_LINE, WRONG_TOKENS, application
 from paymux.journal.memory import MemoryJournal
 from paymux.keeping.erasing import Erasing
+from paymux.keeping.retention import Retention
 from paymux.provider import Account
 from paymux.providers import BY_NAME
 from paymux.reconcile import Reconciles
 from paymux.reconcile.steps import Means as ReconcileMeans
 from paymux.replay import Replays
 from paymux.replay.steps import Means
-from paymux.retention import Retention
 from paymux.settings.models import AdminToken
 from paymux.settings.secret import Origin
 from paymux.telemetry import Metrics

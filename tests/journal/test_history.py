@@ -8,7 +8,7 @@ import pytest
 
 from paymux.journal.history import Sought
 from paymux.journal.memory import MemoryJournal
-from paymux.journal.memory_history import MemoryHistory
+from paymux.journal.memory.history import MemoryHistory
 from paymux.journal.sqlite import SqliteJournal
 from paymux.journal.sqlite import history as sqlite_history
 from paymux.journal.sqlite.history import SqliteHistory

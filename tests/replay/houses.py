@@ -11,8 +11,8 @@ from pathlib import Path
 
 from paymux.journal.history import Sought
 from paymux.journal.memory import MemoryJournal
-from paymux.journal.memory_archive import MemoryArchive
-from paymux.journal.memory_history import MemoryHistory
+from paymux.journal.memory.archive import MemoryArchive
+from paymux.journal.memory.history import MemoryHistory
 from paymux.journal.sqlite import SqliteJournal
 from paymux.journal.sqlite.archive import SqliteArchive
 from paymux.journal.sqlite.history import SqliteHistory

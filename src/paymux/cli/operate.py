@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from paymux.journal.history import History, Sought
     from paymux.journal.jobs import Job
     from paymux.keeping.erasing import Kind
+    from paymux.keeping.retention import Retention
     from paymux.reconcile import Reconciles
     from paymux.reconcile.orders import Order as ReconcileOrder
     from paymux.replay import Action, Replays
     from paymux.replay.imports import Payload
     from paymux.replay.orders import Order
-    from paymux.retention import Retention
     from paymux.settings import Settings
 
     Facts = Mapping[str, Any]
@@ -196,13 +196,13 @@ class _Local:
 async def _local(settings: Settings) -> AsyncIterator[Operator]:
     from uuid_utils import uuid7
 
+    from paymux.keeping.retention import Retention
     from paymux.provider_api import open_session
     from paymux.providers import installed
     from paymux.reconcile import Reconciles
     from paymux.reconcile.steps import Means as ReconcileMeans
     from paymux.replay import Replays
     from paymux.replay.steps import Means
-    from paymux.retention import Retention
     from paymux.settings.accounts import build_accounts
     from paymux.wiring.parts import clients, open_journal, pool, reading
 

@@ -39,7 +39,7 @@ def retention(
         return
     from datetime import UTC, datetime, timedelta
 
-    from paymux.retention import NEVER
+    from paymux.keeping.retention import NEVER
 
     days = load(config).journal.retention_days
     before = datetime.now(UTC) - timedelta(days=days) if days else NEVER

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from paymux.explain.deliveries import Knowledge
-    from paymux.http.api.status import AccountFacts, Status
+    from paymux.explain.status import AccountFacts, Status
     from paymux.journal import Journal
     from paymux.journal.archive import Archive
     from paymux.journal.history import History
     from paymux.keeping.erasing import Erasing
+    from paymux.keeping.retention import Retention
     from paymux.reconcile import Reconciles
     from paymux.replay import Replays
-    from paymux.retention import Retention
     from paymux.settings.models import AdminToken
     from paymux.telemetry import Metrics
 

@@ -8,13 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from paymux.errors import JobRefused, JournalUnavailable
+from paymux.jobs import Lane
 from paymux.journal.audit import Act
 from paymux.journal.history import Sought
 from paymux.journal.jobs import ENDED, Job, JobState
 from paymux.reconcile.orders import KIND, Order, checked
 from paymux.reconcile.schedule import due_at, following, standing_id
 from paymux.reconcile.steps import step
-from paymux.replay.lanes import Lane
 from paymux.telemetry import log_failure, logger
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from paymux.jobs import Progress, advance, is_on
 from paymux.reconcile.comparing import compare
-from paymux.replay.steps import Progress, advance, is_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

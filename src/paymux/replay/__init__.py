@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from paymux.errors import JobRefused, JournalUnavailable, NotStored
+from paymux.jobs import Lane
 from paymux.journal.again import discard
 from paymux.journal.audit import Act
 from paymux.journal.history import Sought
@@ -18,11 +19,10 @@ from paymux.journal.jobs import ENDED, Job, JobState
 from paymux.records import is_erased
 from paymux.replay.comparing import CHANGED, GONE, NEW
 from paymux.replay.correcting import accept, diff
-from paymux.replay.hearing import heard
+from paymux.replay.hearing import heard, unreadable
 from paymux.replay.imports import taken
-from paymux.replay.lanes import Lane
 from paymux.replay.orders import KINDS, Order, checked, is_quarantined, mappings, possible
-from paymux.replay.steps import STEP, Means, republish, retranslate, unreadable
+from paymux.replay.steps import STEP, Means, republish, retranslate
 from paymux.statement import OUTCOMES
 from paymux.telemetry import logger
 

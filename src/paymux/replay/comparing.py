@@ -16,9 +16,8 @@ from paymux.journal.changes import DISCARDED
 from paymux.journal.jobs import Change
 from paymux.journal.rehearse import as_published, differences, rehearse
 from paymux.records import REPLAY, TRANSITION, entity_key, event_id
-from paymux.replay.hearing import Breath, heard
+from paymux.replay.hearing import Breath, heard, unreadable
 from paymux.replay.orders import sought_of
-from paymux.replay.steps import unreadable
 from paymux.replay.stories import whole
 from paymux.statement import Stated
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from paymux.errors import JournalError, PaymuxError
+from paymux.jobs import Progress, advance, is_on
 from paymux.journal.again import EVENTS, hear_again
 from paymux.journal.archive import Rows
 from paymux.journal.jobs import JobState
@@ -15,7 +16,7 @@ from paymux.journal.rehearse import Correction, correct
 from paymux.replay.comparing import CHANGED, GONE, NEW, Compared, compare, is_unheard, rehearsed, standing
 from paymux.replay.hearing import Breath, heard
 from paymux.replay.orders import same_mappings, sought_of
-from paymux.replay.steps import STEP, Progress, advance, is_on, reached
+from paymux.replay.steps import STEP, reached
 from paymux.replay.stories import whole
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from paymux.delivery import Proof
@@ -14,7 +15,7 @@ from paymux.translate import translate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from paymux.journal.archive import Kept
+    from paymux.journal.archive import Kept, Rows
     from paymux.provider import Account
 
     Accounts = Callable[[], Mapping[tuple[str, str], Account]]
@@ -46,3 +47,18 @@ async def heard(kept: Iterable[Kept], accounts: Accounts) -> dict[int, Entry]:
         found[each.row] = Entry(account=account, verified=verified, items=translate(account, verified))
         await breath.taken()
     return found
+
+
+def unreadable(rows: Rows, kept: Mapping[int, Kept], entries: Mapping[int, Entry]) -> Counter[str]:
+    """Why deliveries are passed over."""
+    counts: Counter[str] = Counter()
+    for row in rows.rows:
+        if row in entries:
+            continue
+        if row in rows.erased:
+            counts["erased"] += 1
+        elif row not in kept:
+            counts["body_gone"] += 1
+        else:
+            counts["hint" if kept[row].proof is Proof.HINT else "account_gone"] += 1
+    return counts

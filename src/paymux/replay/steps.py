@@ -10,17 +10,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from paymux.delivery import Proof
+from paymux.jobs import Progress, advance, is_on
 from paymux.journal.again import UNCHANGED, hear_again, is_spoken, might_say
 from paymux.journal.jobs import JobState
 from paymux.records import republished
-from paymux.replay.hearing import heard
+from paymux.replay.hearing import heard, unreadable
 from paymux.replay.orders import is_quarantined, sought_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
-    from typing import Any
 
     from paymux.journal import Entry, Journal
     from paymux.journal.archive import Archive, Kept, Rows
@@ -43,41 +42,6 @@ class Means:
     accounts: Accounts
     topic: str
     pool: Pool | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a step brought its job; `into` is its state after the last one."""
-
-    cursor: Mapping[str, Any]
-    done: int
-    counts: Mapping[str, int]
-    into: JobState | None = None
-    found: Sequence[Change] = ()
-
-
-def advance(unit: Unit, job_id: str, progress: Progress) -> None:
-    """Part of the step's commit."""
-    job = unit.job(job_id)
-    if job is None:  # Defensive: jobs are not deleted
-        return
-    unit.changes.found += progress.found
-    unit.keep_job(
-        replace(
-            job,
-            cursor=progress.cursor,
-            done=job.done + progress.done,
-            counts=dict(Counter(job.counts) + Counter(progress.counts)),
-            state=progress.into or job.state,
-            worked=job.worked + max((unit.now - job.updated_at).total_seconds(), 0.0),
-        )
-    )
-
-
-def is_on(unit: Unit, job: Job) -> bool:
-    """Whether it still runs, from where this step began."""
-    now = unit.job(job.id)
-    return now is not None and now.state is JobState.RUNNING and now.cursor == job.cursor
 
 
 async def republish(means: Means, job: Job) -> int:
@@ -181,18 +145,3 @@ def reached(job: Job, rows: Rows, counts: Counter[str], last: JobState, found: S
         into=last if is_last else None,
         found=found,
     )
-
-
-def unreadable(rows: Rows, kept: Mapping[int, Kept], entries: Mapping[int, Entry]) -> Counter[str]:
-    """Why deliveries are passed over."""
-    counts: Counter[str] = Counter()
-    for row in rows.rows:
-        if row in entries:
-            continue
-        if row in rows.erased:
-            counts["erased"] += 1
-        elif row not in kept:
-            counts["body_gone"] += 1
-        else:
-            counts["hint" if kept[row].proof is Proof.HINT else "account_gone"] += 1
-    return counts

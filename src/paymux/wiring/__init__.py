@@ -20,6 +20,7 @@ from paymux.http.reports import Reports
 from paymux.http.routes import routes
 from paymux.http.webhooks import Limits, Webhooks
 from paymux.keeping.erasing import Erasing
+from paymux.keeping.retention import Retention
 from paymux.lookup import Lookups
 from paymux.provider_api import open_session
 from paymux.providers import installed
@@ -30,7 +31,6 @@ from paymux.relay import Phase, Relay
 from paymux.relay_process import Order, RelayProcess
 from paymux.replay import Replays
 from paymux.replay.steps import Means
-from paymux.retention import Retention
 from paymux.settings.accounts import build_accounts, refreshed
 from paymux.settings.models import split_address
 from paymux.telemetry import Metrics, log_failure, logger

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from paymux import __version__
 from paymux.delivery import Proof
 from paymux.errors import JournalUnavailable
-from paymux.http.api.status import AccountFacts, JournalStatus, RelayStatus, SecretFacts, Status
+from paymux.explain.status import AccountFacts, JournalStatus, RelayStatus, SecretFacts, Status
 from paymux.reconcile import FAILED
 from paymux.reconcile.comparing import KINDS
 from paymux.relay import Phase

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from paymux.retention import Retention
+from paymux.keeping.retention import Retention
 from tests.http.api.stories import NOON, payment
 from tests.http.inside import NOW, api
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from paymux.errors import JournalError, JournalUnavailable, NotStored, PaymuxError, Unwritable
 from paymux.journal.jobs import Job, JobState
 from paymux.telemetry import log_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from paymux.journal import Journal
     from paymux.journal.decide import Unit
     from paymux.journal.history import History
+    from paymux.journal.jobs import Change
 
 # One step of a job: by how many it counts against the job's rate.
 Step = Callable[[Job], Awaitable[int]]
@@ -108,3 +112,41 @@ def _blamed(error: Exception) -> Exception | None:
     if isinstance(error, Unwritable) and isinstance(error.__cause__, Exception):
         return None if isinstance(error.__cause__, JournalError) else error.__cause__
     return None if isinstance(error, JournalUnavailable) else error
+
+
+# --- a step's commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a step brought its job; `into` is its state after the last one."""
+
+    cursor: Mapping[str, Any]
+    done: int
+    counts: Mapping[str, int]
+    into: JobState | None = None
+    found: Sequence[Change] = ()
+
+
+def advance(unit: Unit, job_id: str, progress: Progress) -> None:
+    """Part of the step's commit."""
+    job = unit.job(job_id)
+    if job is None:  # Defensive: jobs are not deleted
+        return
+    unit.changes.found += progress.found
+    unit.keep_job(
+        replace(
+            job,
+            cursor=progress.cursor,
+            done=job.done + progress.done,
+            counts=dict(Counter(job.counts) + Counter(progress.counts)),
+            state=progress.into or job.state,
+            worked=job.worked + max((unit.now - job.updated_at).total_seconds(), 0.0),
+        )
+    )
+
+
+def is_on(unit: Unit, job: Job) -> bool:
+    """Whether it still runs, from where this step began."""
+    now = unit.job(job.id)
+    return now is not None and now.state is JobState.RUNNING and now.cursor == job.cursor

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from paymux import retention
 from paymux.errors import JournalUnavailable
 from paymux.journal.memory import MemoryJournal
 from paymux.journal.sqlite import SqliteJournal
 from paymux.journal.sqlite.writing import WriterProcess, WriterThread
-from paymux.retention import Retention
+from paymux.keeping import retention
+from paymux.keeping.retention import Retention
 from tests.journal.stored import deliveries
 from tests.journal.tiny import NOON, put, says
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from paymux.journal.archive import Kept, Rows, Story, Told, word
 from paymux.journal.history import StoredRecord, came_at
-from paymux.journal.memory_history import MemoryHistory, fits
+from paymux.journal.memory.history import MemoryHistory, fits
 from paymux.records import REPLAY
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from paymux.publish.memory import Fault
 from paymux.sandbox.brokers import EmbeddedBroker
 from tests.conftest import PASSWORDS
 from tests.outboxes import JOURNAL, event
+from tests.publish.proxies import ADD_PARTITIONS, API_KEY
 from tests.publish.test_publishers import batch, checkpoint, started, values
 
 CLOSED = "127.0.0.1:1"
@@ -183,6 +184,25 @@ async def test_user_who_may_not_write(kafka, kafka_world):
         while (problem := await refused(stranger)).reason == "topic_missing":
             await asyncio.sleep(0.1)
     assert (type(problem), problem.reason) == (BrokerUnavailable, "not_authorized")
+
+
+@pytest.mark.kafka
+async def test_partition_that_may_not_be_part_of_the_transaction(kafka_world):
+    """Nothing is sent to any partition: where Kafka has yet to write the last commit's marker, it would be committed."""
+    publisher, _ = await started(kafka_world)
+    await publisher.publish(batch(kafka_world, 1, 4), checkpoint(4))
+    kafka_world.proxy.denies = True
+    kafka_world.proxy.asked.clear()
+    with pytest.raises(BrokerUnavailable) as problem:
+        await publisher.publish(batch(kafka_world, 5, 8), checkpoint(8))
+    await publisher.abandon()
+    assert problem.value.reason == "not_authorized"
+    assert ADD_PARTITIONS in kafka_world.proxy.asked
+    assert API_KEY[Fault.PRODUCE] not in kafka_world.proxy.asked
+    kafka_world.proxy.denies = False
+    publisher, found = await started(kafka_world)
+    await publisher.abandon()
+    assert (found, len(await kafka_world.visible())) == (checkpoint(4), 4)
 
 
 def test_password_is_not_in_the_repr():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import aiokafka.producer.sender
-from aiokafka import AIOKafkaProducer, errors
+from aiokafka import AIOKafkaProducer, TopicPartition, errors
 
 from paymux.errors import BrokerUnavailable, RelayStopped
 from paymux.publish import Positions
@@ -16,7 +17,7 @@ from paymux.publish.kafka.topics import check_topics
 from paymux.publish.partitions import partition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from paymux.publish import Checkpoint
     from paymux.publish.kafka.connection import KafkaSettings
@@ -29,6 +30,7 @@ aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.001
 
 LARGEST_BATCH: Final = 262_144
 _ABANDON_SECONDS: Final = 1.0
+_JOIN_SECONDS: Final = 0.001  # between two looks at whether all partitions are part of the transaction
 _METADATA_MS: Final = 10_000
 
 
@@ -141,40 +143,49 @@ class KafkaPublisher:
         )
         batches = _Batches(producer)
         for record in records:
-            where = partition(record.key, counts[record.topic])
-            await batches.add(record.topic, where, record.key, record.value, record.headers)
+            place = TopicPartition(record.topic, partition(record.key, counts[record.topic]))
+            batches.add(place, record.key, record.value, record.headers)
         key, value = encode(position)
-        await batches.add(self._settings.checkpoints_topic, self._shard, key, value, ())
+        batches.add(TopicPartition(self._settings.checkpoints_topic, self._shard), key, value, ())
         return await batches.sent()
 
 
 class _Batches:
-    """The open batch of each partition; a full one is handed over before the next begins, so order is kept."""
+    """The batches of each partition, in order: one that is full is followed by another."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
-        self._open: dict[tuple[str, int], Any] = {}
-        self._futures: list[asyncio.Future[Any]] = []
+        self._batches: dict[TopicPartition, list[Any]] = defaultdict(list)
 
-    async def add(
-        self, topic: str, number: int, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]
-    ) -> None:
-        place = (topic, number)
-        batch = self._open.get(place)
-        if batch is None:
-            batch = self._open[place] = self._producer.create_batch()
-        if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
-            await self._hand_over(topic, number)
-            await self.add(topic, number, key, value, headers)
+    def add(self, place: TopicPartition, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+        batches = self._batches[place]
+        if not batches or batches[-1].append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+            batches.append(self._producer.create_batch())
+            self.add(place, key, value, headers)
 
     async def sent(self) -> list[asyncio.Future[Any]]:
-        for topic, number in list(self._open):
-            await self._hand_over(topic, number)
-        return self._futures
+        await _join(self._producer, self._batches)
+        return [
+            await self._producer.send_batch(batch, place.topic, partition=place.partition)
+            for place, batches in self._batches.items()
+            for batch in batches
+        ]
 
-    async def _hand_over(self, topic: str, number: int) -> None:
-        batch = self._open.pop((topic, number))
-        self._futures.append(await self._producer.send_batch(batch, topic, partition=number))
+
+async def _join(producer: AIOKafkaProducer, places: Iterable[TopicPartition]) -> None:
+    """Make all of them part of the transaction, before anything is sent to one.
+
+    Where one may not be joined, aiokafka would send to it all the same. Kafka takes that if it has yet to write the
+    marker of our last commit there, and with that marker it is committed: without the others, or their checkpoint.
+    """
+    transaction = producer._txn_manager  # noqa: SLF001
+    for place in places:
+        transaction.maybe_add_partition_to_txn(place)
+    while transaction.partitions_to_add():  # noqa: ASYNC110  # aiokafka tells nobody
+        await asyncio.sleep(_JOIN_SECONDS)
+    waiter = transaction.wait_for_transaction_end()
+    if waiter is not None and waiter.done():
+        waiter.result()
 
 
 async def _count(producer: AIOKafkaProducer, topic: str) -> int:

@@ -100,6 +100,16 @@ async def test_it_is_fetched_once_and_kept():
         assert first.key.public_numbers() == SIGNER.key.public_key().public_numbers()
 
 
+async def test_no_more_are_kept_than_a_provider_has(monkeypatch):
+    """The one that was fetched first makes room, and is asked for again when it is needed."""
+    monkeypatch.setattr("paymux.certificates.MOST_KEPT", 2)
+    async with running() as world:
+        world.answers |= {"CERT-2": SIGNER.pem, "CERT-3": SIGNER.pem}
+        for name in ("CERT-1", "CERT-2", "CERT-3", "CERT-2", "CERT-3", "CERT-1"):
+            await world.get(name)
+        assert [world.count(f"CERT-{number}") for number in (1, 2, 3)] == [2, 1, 1]
+
+
 async def test_one_request_at_a_time_for_each():
     """Many deliveries that come together wait for the same answer."""
     async with running() as world:

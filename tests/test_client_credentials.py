@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -10,7 +12,7 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from paymux.client_credentials import EARLY, AccessTokens
+from paymux.client_credentials import EARLY, LARGEST, AccessTokens
 from paymux.delivery import Delivery, ObjectRef
 from paymux.errors import ApiError
 from paymux.journal import Entry
@@ -34,14 +36,28 @@ class Server:
     def __init__(self) -> None:
         self.sold = 0
         self.answer: object = None
+        self.pieces = 1
         self.seen: list[tuple[str, bytes]] = []
 
-    async def token(self, request: web.Request) -> web.Response:
+    async def token(self, request: web.Request) -> web.StreamResponse:
         self.sold += 1
         self.seen.append((request.headers.get("Authorization", ""), await request.read()))
+        if isinstance(self.answer, web.HTTPException):
+            raise self.answer
         if isinstance(self.answer, int):
             return web.Response(status=self.answer, text="secret words")
-        return web.json_response(self.answer or {"access_token": f"token-{self.sold}", "expires_in": 3600})
+        told = json.dumps(self.answer or {"access_token": f"token-{self.sold}", "expires_in": 3600}).encode()
+        return await self._in_pieces(request, told)
+
+    async def _in_pieces(self, request: web.Request, told: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        size = -(-len(told) // self.pieces)
+        for start in range(0, len(told), size):
+            await response.write(told[start : start + size])
+            await asyncio.sleep(0.02 if self.pieces > 1 else 0)
+        await response.write_eof()
+        return response
 
 
 @asynccontextmanager
@@ -49,6 +65,7 @@ async def tokens(key: str = KEY):
     server, clock = Server(), [1000.0]
     app = web.Application()
     app.router.add_post("/v1/oauth2/token", server.token)
+    app.router.add_post("/v1/oauth2/elsewhere", server.token)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -72,6 +89,39 @@ async def test_a_token_is_bought_once_and_kept_until_shortly_before_its_end():
         assert await bought.get() == "token-1"
         clock[0] += 1
         assert await bought.get() == "token-2"
+
+
+async def test_one_token_is_bought_for_all_who_ask():
+    """Those who come while one is bought wait for it."""
+    async with tokens() as (bought, server, _clock):
+        server.pieces = 2
+        assert await asyncio.gather(*(bought.get() for _ in range(5))) == ["token-1"] * 5
+        assert server.sold == 1
+
+
+async def test_a_redirect():
+    """It is not followed: the key goes nowhere else, and no token comes from there."""
+    async with tokens() as (bought, server, _clock):
+        server.answer = web.HTTPTemporaryRedirect("/v1/oauth2/elsewhere")
+        with pytest.raises(ApiError) as caught:
+            await bought.get()
+        assert (caught.value.reason, server.sold) == ("unavailable", 1)
+
+
+async def test_an_answer_that_comes_in_pieces():
+    """It is read to its end."""
+    async with tokens() as (bought, server, _clock):
+        server.pieces = 3
+        assert await bought.get() == "token-1"
+
+
+async def test_an_answer_beyond_the_bound():
+    """It isn't read to its end, and holds no token."""
+    async with tokens() as (bought, server, _clock):
+        server.answer = {"access_token": "token", "expires_in": 3600, "scope": "x" * LARGEST}
+        with pytest.raises(ApiError) as caught:
+            await bought.get()
+        assert caught.value.reason == "shape"
 
 
 async def test_a_token_that_was_refused_is_forgotten():

@@ -2,7 +2,9 @@
 
 import asyncio
 import gzip
+import re
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from urllib.parse import urlsplit
@@ -61,12 +63,11 @@ def api(server, session):
 
 def flowglad(server, session, **more):
     return ProviderApi(
-        api=FLOWGLAD.api,
         url=server.url,
         key=SecretStr(KEY),
         options={},
         session=session,
-        **{"pace": Pace(rate=99, burst=99), **more},
+        **{"api": FLOWGLAD.api, "pace": Pace(rate=99, burst=99), **more},
     )
 
 
@@ -237,6 +238,15 @@ async def test_a_body_that_is_packed_badly(server, api):
 async def test_ids_that_are_none(server, api, bad):
     """An id that is not of the documented form is never asked for."""
     assert (await refusal(api, ObjectRef(object="payment", id=bad))).reason == "shape"
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("dots", [".", "..", "..."])
+async def test_an_id_of_dots(server, session, dots):
+    """Where a provider's ids may hold dots, one of nothing else is refused: it would climb in the path."""
+    payment = replace(FLOWGLAD.api.objects["payment"], id_pattern=re.compile(r"[a-z0-9._]+"))
+    api = flowglad(server, session, api=replace(FLOWGLAD.api, objects={"payment": payment}))
+    assert (await refusal(api, ObjectRef(object="payment", id=dots))).reason == "shape"
     assert server.requests == []
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import aiohttp
 from yarl import URL
 
-from paymux import __version__
+from paymux import __version__, answer_body
 from paymux.errors import CertificateUnavailable, PaymuxError, Rejected
 from paymux.signatures.certificates import LARGEST, authorities, checked
 
@@ -166,7 +166,7 @@ class Certificates:
                     raise CertificateUnavailable(f"HTTP {response.status} for the certificate")
                 if response.status != _OK:
                     raise Rejected(f"HTTP {response.status} for the certificate", reason="certificate_url")
-                return await _bounded(response)
+                return await _pem(response)
         except TimeoutError:
             raise CertificateUnavailable(f"no certificate within {self._timeout.total:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -205,11 +205,8 @@ def _remember(held: OrderedDict[Wanted, T], wanted: Wanted, thing: T) -> None:
         held.popitem(last=False)
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > LARGEST:
-            response.close()
-            raise Rejected(f"the certificate is larger than {LARGEST} bytes", reason="certificate_untrusted")
-    return bytes(body)
+async def _pem(response: aiohttp.ClientResponse) -> bytes:
+    pem = await answer_body.whole(response, LARGEST)
+    if pem is None:
+        raise Rejected(f"the certificate is larger than {LARGEST} bytes", reason="certificate_untrusted")
+    return pem

@@ -15,7 +15,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from paymux import __version__
+from paymux import __version__, answer_body
 from paymux.errors import ApiError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class AccessTokens:
                 allow_redirects=False,
             ) as response:
                 if response.status == _OK:
-                    return orjson.loads(await response.content.read(LARGEST))
+                    return orjson.loads(await answer_body.whole(response, LARGEST) or b"")
                 reason = _REASONS.get(response.status, "unavailable")
                 failure = ApiError(f"HTTP {response.status} for an access token", reason=reason)
         except orjson.JSONDecodeError:

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from yarl import URL
 
-from paymux import __version__
+from paymux import __version__, answer_body
 from paymux.client_credentials import AccessTokens
 from paymux.errors import ApiError, SettingsError, Untranslatable
 from paymux.wild import parse_json
@@ -187,7 +187,7 @@ class ProviderApi:
                 if response.status != _OK:
                     failure = _refused(response)
                 else:
-                    body = await _bounded(response, largest)
+                    body = await answer_body.whole(response, largest)
                     if body is not None:
                         return Answer(path=url.raw_path, query=url.raw_query_string, body=body)
                     failure = ApiError(f"the answer is larger than {largest} bytes", reason="shape")
@@ -259,17 +259,6 @@ def _following(listing: Listing, page: Answer) -> Mapping[str, str] | None:
         return listing.following(parse_json(page.body))
     except Untranslatable as error:
         raise ApiError(f"the page does not say where the next one is: {error.detail}", reason="shape") from None
-
-
-async def _bounded(response: aiohttp.ClientResponse, largest: int) -> bytes | None:
-    """The body, unpacked if it came packed although asked not to; None beyond `largest` bytes."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > largest:
-            response.close()
-            return None
-    return bytes(body)
 
 
 def _refused(response: aiohttp.ClientResponse) -> ApiError:

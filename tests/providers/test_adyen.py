@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from published import moves
+from published import published as published_of
 from signers import WAYS
 
 from paymux.canonical import (
@@ -430,6 +432,31 @@ def test_a_disputes_status(code, word, status):
     assert one(sample(code, additionalData=data)).block.status is status
 
 
+def test_what_each_code_says_of_a_dispute():
+    """The stage and what became of it, by the code alone, as where Adyen sends no disputeStatus (Brazil)."""
+    blocks = {code: one(sample(code, additionalData={})).block for code in DISPUTES}
+    assert {code: (block.stage, block.status and str(block.status)) for code, block in blocks.items()} == {
+        "REQUEST_FOR_INFORMATION": ("inquiry", "inquiry"),
+        "NOTIFICATION_OF_CHARGEBACK": ("chargeback", "needs_response"),
+        "CHARGEBACK": ("chargeback", "needs_response"),
+        "INFORMATION_SUPPLIED": (None, "under_review"),
+        "ISSUER_COMMENTS": (None, None),
+        "CHARGEBACK_REVERSED": ("chargeback", "under_review"),
+        "ISSUER_RESPONSE_TIMEFRAME_EXPIRED": ("chargeback", "won"),
+        "DISPUTE_DEFENSE_PERIOD_ENDED": (None, "lost"),
+        "SECOND_CHARGEBACK": ("chargeback", "lost"),
+        "PREARBITRATION_OPEN": ("pre_arbitration", "needs_response"),
+        "PREARBITRATION_ACCEPTED": ("pre_arbitration", "accepted"),
+        "PREARBITRATION_DECLINED": ("pre_arbitration", "under_review"),
+        "PREARBITRATION_ISSUER_WITHDRAWN": ("pre_arbitration", "canceled"),
+        "PREARBITRATION_WON": ("pre_arbitration", "won"),
+        "PREARBITRATION_LOST": ("pre_arbitration", "lost"),
+        "SCHEME_ARBITRATION": ("arbitration", "under_review"),
+        "SCHEME_ARBITRATION_WON": ("arbitration", "won"),
+        "SCHEME_ARBITRATION_LOST": ("arbitration", "lost"),
+    }
+
+
 def test_where_the_money_of_a_dispute_goes():
     """Three codes say that it moved; the others say nothing of it."""
     facts = {code: [fact.name for fact in one(sample(code)).facts] for code in DISPUTES}
@@ -535,6 +562,25 @@ def test_a_third_party_payout():
     assert one(sample("PAYOUT_THIRDPARTY--refused")).block.status is PayoutStatus.FAILED
 
 
+def test_a_third_party_payout_that_came_back():
+    """The reason says why; one that was declined by the merchant has none."""
+    block = one(sample("PAIDOUT_REVERSED")).block
+    assert (block.status, block.failure.message) == (PayoutStatus.RETURNED, "Account closed")
+    assert one(sample("PAYOUT_DECLINE")).block.failure is None
+
+
+def test_blanks_around_the_code_of_a_reason():
+    """As in Adyen's examples: they are no part of the scheme's code."""
+    extra = {"chargebackReasonCode": " 10.4 "}
+    assert one(sample("CHARGEBACK", additionalData=extra)).block.reason.code == "10.4"
+
+
+@pytest.mark.parametrize("code", ["NOTIFICATIONTEST", "REPORT_AVAILABLE", "ORDER_CLOSED"])
+def test_what_is_about_no_payment(code):
+    """Known and ignored: a test of the webhook's configuration, a report, an order whose payments tell themselves."""
+    assert isinstance(outcome(sample("AUTHORISATION", eventCode=code)), Ignored)
+
+
 def test_a_transfer_to_a_bank_is_a_payout():
     """What the balance platform says of it, and a key that its retries share."""
     body = sample("balancePlatform.transfer.updated--failed")
@@ -578,6 +624,23 @@ def test_a_transfer_status_of_another_kind():
     """`chargeback` belongs to other transfers: of a payout it is quarantined."""
     body = sample("balancePlatform.transfer.updated", status="chargeback")
     assert quarantined(body) == ("unknown_status", "/data/status")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("received approvalPending pendingApproval pendingExecution pending", PayoutStatus.PENDING),
+        ("authorised bankTransferPending bookingPending", PayoutStatus.IN_TRANSIT),
+        ("booked credited", PayoutStatus.PAID),
+        ("refused rejected failed error", PayoutStatus.FAILED),
+        ("cancelled expired", PayoutStatus.CANCELED),
+        ("returned", PayoutStatus.RETURNED),
+    ],
+)
+def test_the_words_of_a_transfer(words, status):
+    """Those that a payout has, of the many that transfers have."""
+    for word in words.split():
+        assert one(sample("balancePlatform.transfer.updated", status=word)).block.status is status
 
 
 def test_platform_webhooks_without_a_number_of_their_own():
@@ -673,17 +736,11 @@ def test_basic_credentials_beside_the_signature():
 
 async def told(*labels: str) -> list[tuple[str, str | None]]:
     """What is published of these samples in this order: (type, transition)."""
-    return [(event["type"], event["data"]["lifecycle"]["transition"]) for event in (await published(*labels))]
+    return moves(await published(*labels))
 
 
 async def published(*labels: str) -> list[dict]:
-    journal = MemoryJournal(rules=Rules(topics=Topics(events="events", quarantine="quarantine")))
-    for label in labels:
-        verified = deliver(sample(label))
-        await journal.append(Entry(account=ACCOUNT, verified=verified, items=translate(ACCOUNT, verified)))
-    found = [json.loads(row.record.value) for row in await journal.read(0, 0, 100)]
-    await journal.close()
-    return found
+    return await published_of(ACCOUNT, (deliver(sample(label)) for label in labels))
 
 
 async def test_a_payments_life():
@@ -691,7 +748,7 @@ async def test_a_payments_life():
     events = await published(
         "AUTHORISATION", "AUTHORISATION_ADJUSTMENT", "CAPTURE", "REFUND", "REFUND_FAILED", "CHARGEBACK"
     )
-    assert [(event["type"], event["data"]["lifecycle"]["transition"]) for event in events] == [
+    assert moves(events) == [
         ("payment.authorized", "first"),
         ("payment.updated", "repeated"),
         ("payment.succeeded", "advanced"),
@@ -760,6 +817,15 @@ async def test_a_dispute_won_and_lost_again():
         ("dispute.funds_reinstated", "advanced"),
         ("dispute.won", "advanced"),
         ("dispute.lost", "reversed"),
+    ]
+
+
+async def test_a_dispute_lost_and_opened_again():
+    """A second chargeback may be followed by pre-arbitration: the table allows it."""
+    assert await told("SECOND_CHARGEBACK", "PREARBITRATION_OPEN") == [
+        ("dispute.lost", "first"),
+        ("dispute.funds_withdrawn", "first"),
+        ("dispute.needs_response", "reversed"),
     ]
 
 

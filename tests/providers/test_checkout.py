@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from published import moves, published
 from signers import WAYS
 
 from paymux.canonical import (
@@ -24,8 +25,6 @@ from paymux.canonical import (
     Refund,
     RefundStatus,
 )
-from paymux.journal import Entry
-from paymux.journal.memory import MemoryJournal
 from paymux.money import Money
 from paymux.providers.checkout import CHECKOUT
 from paymux.sandbox.samples import webhook
@@ -161,10 +160,38 @@ def test_a_void_of_the_rest_of_what_may_still_be_captured():
 
 
 def test_a_capture_without_balances():
-    """That it was captured is said; how much in all is not, so it is not guessed from this capture's amount."""
-    block = one(sample("payment_captured--without_balances")).block
-    assert block.status is PaymentStatus.SUCCEEDED
-    assert (block.amount, block.amount_captured) == (None, None)
+    """It is one by its action's id; how much was captured in all, and of what, is not guessed from its amount."""
+    statement = one(sample("payment_captured--without_balances"))
+    assert statement.block.status is PaymentStatus.SUCCEEDED
+    assert (statement.block.amount, statement.block.amount_captured) == (None, None)
+    assert statement.capture == ("act_npv735s37kmhkqpgmygaq5vepf", Money(4550, "EUR", 2))
+
+
+def test_a_capture_without_balances_and_action():
+    """It can't be told from another one, so that it is not added up; that it was captured is said all the same."""
+    statement = one(sample("payment_captured--without_balances", action_id=...))
+    assert (statement.block.status, statement.capture) == (PaymentStatus.SUCCEEDED, None)
+
+
+def test_balances_speak_for_all_captures():
+    """Then the event's own amount is no part to be added."""
+    assert one(sample("payment_captured--partial")).capture is None
+
+
+async def test_several_captures_without_balances():
+    """The payment's state has their sum, each counted once however often it is told, and a refund of one is partial."""
+    first = sample("payment_captured--without_balances")
+    second = json.loads(first) | {"id": "evt_second"}
+    second["data"] |= {"action_id": "act_second", "amount": 1000}
+    again = json.loads(first) | {"id": "evt_again"}
+    back = json.loads(
+        sample("payment_refunded--without_balances", id=second["data"]["id"], amount=1000, currency="EUR")
+    )
+    bodies = [first, *(json.dumps(event).encode() for event in (second, again, back))]
+    records = await published(ACCOUNT, (verify(WAY.delivery(body), ACCOUNT.checks) for body in bodies))
+    states = [record["data"]["lifecycle"]["state"] for record in records]
+    assert [state["captured"]["minor"] for state in states] == [4550, 5550, 5550, 5550]
+    assert [state["refund_state"] for state in states] == ["none", "none", "none", "partial"]
 
 
 @pytest.mark.parametrize(
@@ -249,10 +276,19 @@ def test_a_card_verification(label, status):
 
 
 def test_a_currency_with_units_of_its_own():
-    """Checkout.com counts CLP in hundredths, ISO 4217 does not."""
+    """Checkout.com counts CLP in hundredths, ISO 4217 does not; nor does it do so with Uruguay's indexed units."""
     assert one(sample("payment_captured--clp")).block.amount == Money(12500, "CLP", 0)
+    for amount, currency, money in ((500, "UYI", Money(5, "UYI", 0)), (5, "UYW", Money(500, "UYW", 4))):
+        assert one(sample("payment_declined", amount=amount, currency=currency)).block.amount == money
     outcome = item(sample("payment_declined", amount=101, currency="CLP")).outcome
     assert (outcome.reason, outcome.path) == ("inexact_amount", None)
+
+
+def test_a_currency_that_the_pages_count_in_two_ways():
+    """CLF is not guessed, neither as the event's own amount nor in the balances."""
+    for label in ("payment_declined", "payment_captured"):
+        outcome = item(sample(label, currency="CLF")).outcome
+        assert (outcome.reason, outcome.path) == ("unknown_currency", "/data/currency")
 
 
 def test_the_actions_own_time_orders():
@@ -419,12 +455,7 @@ def test_a_resolution_that_no_page_names():
 
 async def told(*labels: str) -> list[dict]:
     """What these deliveries publish, in this order."""
-    journal = MemoryJournal()
-    for label in labels:
-        verified = verify(WAY.delivery(sample(label)), ACCOUNT.checks)
-        entry = Entry(account=ACCOUNT, verified=verified, items=translate(ACCOUNT, verified))
-        await journal.append(entry)
-    return [json.loads(row.record.value) for row in await journal.read(0, 0, 100)]
+    return await published(ACCOUNT, (verify(WAY.delivery(sample(label)), ACCOUNT.checks) for label in labels))
 
 
 CHAIN = ("payment_approved", "payment_authorization_incremented", "payment_captured--partial", "payment_captured")
@@ -460,7 +491,7 @@ async def test_any_order_of_arrival(order):
 async def test_a_decline_and_its_retry():
     """The payment is open again, as the provider's moves allow."""
     events = await told("payment_declined", "payment_retry_scheduled")
-    assert [(event["type"], event["data"]["lifecycle"]["transition"]) for event in events] == [
+    assert moves(events) == [
         ("payment.failed", "first"),
         ("payment.pending", "retried"),
     ]
@@ -469,12 +500,22 @@ async def test_a_decline_and_its_retry():
 async def test_an_arbitration_after_a_dispute_was_won():
     """It is reopened and lost: moves that the provider makes."""
     events = await told("dispute_evidence_required", "dispute_won", "dispute_arbitration_lost")
-    assert [(event["type"], event["data"]["lifecycle"]["transition"]) for event in events] == [
+    assert moves(events) == [
         ("dispute.needs_response", "first"),
         ("dispute.won", "advanced"),
         ("dispute.lost", "reversed"),
     ]
     assert [event["data"]["lifecycle"]["state"]["disputed"] for event in events] == [True, False, True]
+
+
+async def test_an_arbitration_after_a_dispute_was_lost():
+    """The merchant may go on, too, and win."""
+    events = await told("dispute_lost", "dispute_arbitration_sent_to_scheme", "dispute_arbitration_won")
+    assert moves(events) == [
+        ("dispute.lost", "first"),
+        ("dispute.under_review", "reversed"),
+        ("dispute.won", "advanced"),
+    ]
 
 
 def test_a_failure_after_success():

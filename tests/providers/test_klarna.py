@@ -214,6 +214,12 @@ def test_what_was_refunded(label, facts):
     assert stated(label).facts == facts
 
 
+def test_all_of_what_was_captured_is_refunded():
+    """The part of the order that was never captured does not count."""
+    statement = stated("order--part-captured", captured_amount=5475, refunded_amount=5475)
+    assert statement.facts == (Fact(name="refunded", says=(1, 5475)),)
+
+
 @pytest.mark.parametrize("amount", [109.5, "10950", None, 2**63])
 def test_an_amount_that_is_no_integer(amount):
     """It is quarantined, never rounded."""

@@ -199,6 +199,28 @@ def test_why_a_capture_failed():
 
 
 @pytest.mark.parametrize(
+    ("word", "reason", "category"),
+    [
+        ("DECLINED", "OTHER", FailureCategory.DECLINED),
+        ("DECLINED", "DECLINED_BY_RISK_FRAUD_FILTERS", FailureCategory.FRAUD),
+        ("FAILED", "OTHER", FailureCategory.TECHNICAL),
+    ],
+)
+def test_what_kind_of_failure(word, reason, category):
+    """DECLINED is somebody's answer, FAILED an error of PayPal's; the reason may say more."""
+    failure = one(sample("PAYMENT.CAPTURE.DENIED", status=word, status_details={"reason": reason})).block.failure
+    assert (failure.category, failure.code) == (category, reason)
+
+
+def test_an_authorization_that_was_denied():
+    """It says why, as a capture does."""
+    body = sample("PAYMENT.AUTHORIZATION.CREATED", status="DENIED", status_details={"reason": "PENDING_REVIEW"})
+    block = one(body).block
+    assert block.status is PaymentStatus.FAILED
+    assert block.failure == Failure(category=FailureCategory.DECLINED, code="PENDING_REVIEW")
+
+
+@pytest.mark.parametrize(
     ("word", "share", "facts"),
     [
         ("PARTIALLY_REFUNDED", "partial", (Fact(name="refunded", says=(0, 0)),)),

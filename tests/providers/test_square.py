@@ -114,6 +114,7 @@ def test_a_completed_payment():
         provider_status="COMPLETED",
         amount=euros(5000),
         amount_authorized=euros(5000),
+        amount_captured=euros(5000),
         fee=euros(95),
         breakdown=Breakdown(subtotal=euros(4650), tip=euros(350)),
         method=Method(type="card", brand="VISA", last4="4242"),
@@ -147,6 +148,12 @@ def test_a_failed_payment():
     )
     bare = sample("payment.updated--failed", card_details=...)
     assert one(bare).block.failure == Failure(category=FailureCategory.UNKNOWN)
+
+
+@pytest.mark.parametrize("label", ["payment.created", "payment.updated--failed"])
+def test_what_was_not_captured(label):
+    """Only a completed payment says that its money was taken."""
+    assert one(sample(label)).block.amount_captured is None
 
 
 def test_errors_of_a_payment_that_did_not_fail():
@@ -282,6 +289,8 @@ def test_a_refund_of_no_payment():
     assert (statement.payment_id, statement.payment_alias) == (None, None)
     assert (statement.block.payment_id, statement.block.destination) == (None, "out_of_band")
     assert one(sample("refund.created--unlinked", destination_type="CARD")).block.destination is None
+    block = one(sample("refund.updated", unlinked=True)).block
+    assert (block.payment_id, block.destination) == (PAYMENT, None)
 
 
 # --- disputes
@@ -348,6 +357,21 @@ def test_money_taken_back():
 async def told(*labels: str) -> list[tuple[str, str | None]]:
     """What is published of these samples in this order: (type, transition)."""
     return moves(await published(ACCOUNT, (verify(WAY.delivery(sample(label)), ACCOUNT.checks) for label in labels)))
+
+
+async def test_an_inquiry_that_becomes_a_chargeback():
+    """Closed, nobody won; then the bank takes the money after all, as the table allows."""
+    bodies = (
+        sample("dispute.created--inquiry"),
+        sample("dispute.state.updated--processing", state="INQUIRY_CLOSED"),
+        sample("dispute.state.updated", state="EVIDENCE_REQUIRED"),
+    )
+    records = await published(ACCOUNT, (verify(WAY.delivery(body), ACCOUNT.checks) for body in bodies))
+    assert moves(records) == [
+        ("dispute.inquiry", "first"),
+        ("dispute.canceled", "advanced"),
+        ("dispute.needs_response", "reversed"),
+    ]
 
 
 async def test_a_payments_life():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -70,6 +71,22 @@ def test_what_is_signed_about_another_delivery(change):
     headers = dict(SIGNER.headers(BODY, NOW, **change))
     headers[b"PAYPAL-TRANSMISSION-ID"] = TRANSMISSION.encode()
     assert refused(tuple(headers.items())) == "signature_mismatch"
+
+
+def test_a_signature_written_in_another_way():
+    """The last character of base64 has bits to spare: another one there stands for the same bytes, and is refused."""
+    signature = dict(SIGNER.headers(BODY, NOW))[b"PAYPAL-TRANSMISSION-SIG"]
+    assert signature.endswith(b"==")
+    other = signature[:-3] + bytes([signature[-3] + 1]) + b"=="
+    assert base64.b64decode(other) == base64.b64decode(signature)
+    for written in (
+        other,
+        signature.rstrip(b"="),
+        signature + b"\n",
+        b" " + signature,
+        signature[:76] + b"\n" + signature[76:],
+    ):
+        assert refused(with_header(b"PAYPAL-TRANSMISSION-SIG", written)) == "signature_mismatch"
 
 
 @pytest.mark.parametrize("algorithm", [b"SHA1withRSA", b"SHA256withECDSA", b"sha256withrsa", b"NotToBeFound", b""])

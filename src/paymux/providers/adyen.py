@@ -207,9 +207,10 @@ CARDS: Final = frozenset(_CARDS.split())
 WALLETS: Final = frozenset({"applepay", "googlepay", "samsungpay"})
 
 # Known and not translated. Of the standard ones: what is no payment, or an order whose payments are told one by one.
+# NOTIFICATIONTEST: https://docs.adyen.com/api-explorer/Management/3/post/merchants/(merchantId)/webhooks/(webhookId)/test
 _STANDARD: Final = (
     "ORDER_OPENED ORDER_CLOSED MANUAL_REVIEW_ACCEPT MANUAL_REVIEW_REJECT AUTORESCUE CANCEL_AUTORESCUE "
-    "RECURRING_CONTRACT REPORT_AVAILABLE HANDLED_EXTERNALLY AUTHENTICATION DONATION "
+    "RECURRING_CONTRACT REPORT_AVAILABLE HANDLED_EXTERNALLY AUTHENTICATION DONATION NOTIFICATIONTEST "
     "DIRECT_DEBIT_NOTICE_OF_CHANGE_NOTIFICATION"
 )
 # Of the others: tokens, the Management API, and below `balancePlatform` what each happens to, by verb.

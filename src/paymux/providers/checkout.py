@@ -4,7 +4,8 @@
   a dispute (dsp_...) names it in `payment_id`. A refund's id is its action's. Whether a refund keeps its action id
   from `payment_refund_pending` on is not documented.
 - No object has a status: the event's name is the status. `payment_approved` is authorized, not captured.
-- `data.amount` is the action's amount, for a partial capture not the payment's; `data.balances` is cumulative.
+- `data.amount` is the action's amount, for a partial capture not the payment's; `data.balances` is cumulative. Without
+  balances a capture counts beside the others, by its action's id.
 - An event with a `destination`, or from a currency account, is about a payout, whatever it is called; `payment_paid` is
   of payouts only. Any other `payment_returned` is a payment that failed after it had succeeded (ACH).
 - Signed as hex HMAC-SHA256 of the body in `Cko-Signature`, without a time. An Authorization header may come along; it
@@ -13,7 +14,7 @@
 - The previous platform's webhooks have the same form, with less in it: no balances, and disputes without an amount.
   https://www.checkout.com/docs/previous/reporting-and-insights/webhooks/webhook-examples/dispute_won
 - The example of `payment_authentication_failed` is the only one without an event id: the body's digest stands for it.
-- Minor units of ISO 4217, but for CLP, which has two decimals.
+- Minor units of ISO 4217, but for CLP (and UYI, UYW), which has two decimals. About CLF its pages differ.
   https://www.checkout.com/docs/payments/accept-payments/format-the-amount-value
 - `authentication_failed` has come as something that is no JSON (checkout-sdk-node, issue 408): quarantined as `shape`.
 - Nothing in a body says whether it is live: the account's `livemode` counts.
@@ -128,7 +129,8 @@ FAILURES: Final = {
     "20154": FailureCategory.AUTHENTICATION,
     "20155": FailureCategory.AUTHENTICATION,
 }
-EXPONENTS: Final = {"CLP": 2}
+# Hundredths where ISO has other units. https://www.checkout.com/docs/payments/accept-payments/format-the-amount-value
+EXPONENTS: Final = {"CLP": 2, "UYI": 2, "UYW": 2}
 
 
 def head(_verified: Verified, body: Wild) -> Head:
@@ -163,9 +165,10 @@ def action(body: Wild, head: Head) -> tuple[Statement, ...]:
 
 
 def capture(body: Wild, head: Head) -> tuple[Statement, ...]:
-    """Without balances nothing says how much was captured in all, or whether more may be."""
+    """Without balances it says what this capture took, but neither how much was in all nor whether more may be."""
     data = body.child("data")
-    return (_payment(data, head, _captured_status(data), amount=_balance(data, "total_authorized")),)
+    amount = _balance(data, "total_authorized")
+    return (_payment(data, head, _captured_status(data), amount=amount, taken=_taken(data)),)
 
 
 def void(body: Wild, head: Head) -> tuple[Statement, ...]:
@@ -200,7 +203,9 @@ def _payment(
     amount: Money | None,
     purpose: Literal["payment", "verification"] = "payment",
     facts: tuple[Fact, ...] = (),
+    taken: tuple[str, Money] | None = None,
 ) -> Statement:
+    """`taken`: the action's id and amount, of a capture that says nothing of the others."""
     at = _at(data, head)
     captured, returned = _balance(data, "total_captured"), _balance(data, "total_refunded")
     block = Payment(
@@ -221,7 +226,14 @@ def _payment(
         metadata=data.json("metadata"),
     )
     full = captured is not None and in_full(captured, returned)
-    return Statement(block=block, at=at, payment_id=block.id, facts=(*facts, *refunded(returned, full=full)))
+    told = (*facts, *refunded(returned, full=full))
+    return Statement(block=block, at=at, payment_id=block.id, facts=told, capture=taken)
+
+
+def _taken(data: Wild) -> tuple[str, Money] | None:
+    """The action's id and amount, where no balances say how much was captured in all."""
+    action = data.maybe_id("action_id")
+    return None if action is None or "balances" in data else (action, _money(data, "amount"))
 
 
 def _captured_status(data: Wild) -> PaymentStatus:
@@ -309,7 +321,7 @@ def _at(data: Wild, head: Head) -> datetime | None:
 
 
 def _money(data: Wild, key: str) -> Money:
-    return from_minor(data.integer(key), data.text("currency"), EXPONENTS)
+    return _counted(data, data.integer(key))
 
 
 def _maybe_money(data: Wild, key: str) -> Money | None:
@@ -319,7 +331,14 @@ def _maybe_money(data: Wild, key: str) -> Money | None:
 def _balance(data: Wild, key: str) -> Money | None:
     balances = data.maybe_child("balances")
     value = balances.maybe_integer(key) if balances else None
-    return None if value is None else from_minor(value, data.text("currency"), EXPONENTS)
+    return None if value is None else _counted(data, value)
+
+
+def _counted(data: Wild, value: int) -> Money:
+    """CLF is told in whole units on Checkout.com's older pages, and in hundredths on the current one: not guessed."""
+    if data.text("currency") == "CLF":
+        raise data.at("currency").unknown("currency with a unit", reason="unknown_currency")
+    return from_minor(value, data.text("currency"), EXPONENTS)
 
 
 def _is_some(data: Wild, key: str) -> bool:

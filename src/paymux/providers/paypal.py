@@ -120,6 +120,16 @@ CAPTURED: Final = frozenset({"CAPTURED", "PARTIALLY_CAPTURED"})
 CAPTURED_V1: Final = frozenset({"captured", "partially_captured"})
 COMPLETED: Final = frozenset({"COMPLETED"})
 
+# A failed payment's word, or the reason in its details -> category.
+# https://developer.paypal.com/docs/api/payments/v2/#definition-authorization_status_details
+FAILURES: Final = {
+    "DECLINED": FailureCategory.DECLINED,
+    "DENIED": FailureCategory.DECLINED,
+    "denied": FailureCategory.DECLINED,
+    "FAILED": FailureCategory.TECHNICAL,  # "there was an error while capturing payment"
+    "DECLINED_BY_RISK_FRAUD_FILTERS": FailureCategory.FRAUD,
+}
+
 # https://developer.paypal.com/docs/api/payments/v2/#definition-refund_status
 REFUND_STATUSES: Final = {
     "PENDING": RefundStatus.PENDING,
@@ -247,7 +257,7 @@ def _sale(found: Wild, at: datetime | None) -> Statement:
 
 
 def _transaction(found: Wild, at: datetime | None, status: PaymentStatus) -> Statement:
-    word = found.text("status" if "status" in found else "state")
+    word = _word(found)
     share = REFUNDED.get(word)
     amount, fees = _money(found, "amount"), found.maybe_child("seller_receivable_breakdown")
     block = Payment(
@@ -276,13 +286,15 @@ def _transaction(found: Wild, at: datetime | None, status: PaymentStatus) -> Sta
 
 def _authorization(found: Wild, at: datetime | None) -> Statement:
     amount = _money(found, "amount")
+    status = None if _told_elsewhere(found) else _worded(found, AUTHORIZATION_STATUSES, AUTHORIZATION_STATES)
     block = Payment(
         id=found.id("id"),
-        status=None if _told_elsewhere(found) else _worded(found, AUTHORIZATION_STATUSES, AUTHORIZATION_STATES),
-        provider_status=found.text("status" if "status" in found else "state"),
+        status=status,
+        provider_status=_word(found),
         amount=amount,
         amount_authorized=amount,
         reference=found.free_text("invoice_id"),
+        failure=_failure(found) if status is PaymentStatus.FAILED else None,
         created_at=found.maybe_rfc3339("create_time"),
         updated_at=found.maybe_rfc3339("update_time"),
         metadata=_metadata(found),
@@ -362,7 +374,8 @@ def _failure(found: Wild) -> Failure:
     said, details = found.maybe_child("processor_response"), found.maybe_child("status_details")
     code = said.maybe_text("response_code") if said else None
     reason = details.maybe_text("reason") if details else found.maybe_text("reason_code")
-    return Failure(category=FailureCategory.DECLINED, code=reason, decline_code=code)
+    category = FAILURES.get(reason or "") or FAILURES.get(_word(found), FailureCategory.UNKNOWN)
+    return Failure(category=category, code=reason, decline_code=code)
 
 
 # --- refunds, disputes, payouts
@@ -373,7 +386,7 @@ def _refund(found: Wild, at: datetime | None) -> Statement:
         id=found.id("id"),
         payment_id=found.maybe_id("sale_id") or found.maybe_id("capture_id") or _linked(found),
         status=_worded(found, REFUND_STATUSES, REFUND_STATES),
-        provider_status=found.text("status" if "status" in found else "state"),
+        provider_status=_word(found),
         amount=_positive(_money(found, "amount")),
         reason=found.free_text("note_to_payer") or found.free_text("reason"),
         created_at=found.maybe_rfc3339("create_time"),
@@ -474,6 +487,10 @@ def _payout_batch(found: Wild, at: datetime | None) -> Statement:
 
 
 # --- the forms that all objects share
+
+
+def _word(found: Wild) -> str:
+    return found.text("status" if "status" in found else "state")
 
 
 def _worded(found: Wild, statuses: Mapping[str, _Status], states: Mapping[str, _Status]) -> _Status:

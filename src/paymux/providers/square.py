@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 STATUSES: Final = {
     "APPROVED": PaymentStatus.AUTHORIZED,
     "PENDING": PaymentStatus.PENDING,
-    "COMPLETED": PaymentStatus.SUCCEEDED,
+    "COMPLETED": PaymentStatus.SUCCEEDED,  # captured, all of it
     "CANCELED": PaymentStatus.CANCELED,
     "FAILED": PaymentStatus.FAILED,
 }
@@ -165,6 +165,7 @@ def payment(body: Wild, head: Head) -> tuple[Statement, ...]:
         provider_status=found.text("status"),
         amount=total,
         amount_authorized=_maybe_money(found, "approved_money"),
+        amount_captured=total if status is PaymentStatus.SUCCEEDED else None,
         amount_refunded=back,
         fee=_fees(found, "processing_fee"),
         breakdown=_breakdown(found),

@@ -139,7 +139,8 @@ class Endpoint:
 
     `unwrap` leads from the answer to the object. `state` turns the object, a snapshot, into statements: unlike in a
     webhook, nested refunds and disputes speak too. `check` refuses an object that is not this account's (another
-    tenant's) by raising Untranslatable. `query` is sent with every request.
+    tenant's) by raising Untranslatable. `query` is sent with every request. `livemode` reads the mode, where the object
+    says it.
     """
 
     path: str
@@ -149,6 +150,7 @@ class Endpoint:
     id_key: str = "id"
     check: Callable[[Wild, Mapping[str, str]], None] | None = None
     query: tuple[tuple[str, str], ...] = ()
+    livemode: Callable[[Wild], bool | None] = lambda found: found.maybe_flag("livemode")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

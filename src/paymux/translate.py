@@ -141,7 +141,7 @@ def _snapshot_head(endpoint: Endpoint, account: Account, verified: Verified, fou
     return Head(
         event_key=f"{found.id(endpoint.id_key)}:{found.digest()}",
         event_type=None,
-        livemode=found.maybe_flag("livemode"),
+        livemode=endpoint.livemode(found),
     )
 
 

@@ -127,12 +127,15 @@ def test_what_it_prints_works_as_it_stands(running):
         answered = subprocess.run([*curl, "-sS"], capture_output=True, text=True, timeout=30, check=True)
         assert json.loads(answered.stdout) == {"received": True}
         expected_events = 2
-    for provider in ("flowglad", "flexportal", "flexprice"):
-        done = paymux(
-            *[provider if word == "stripe" else word for word in send],
-            "--event",
-            {"flowglad": "payment", "flexportal": "payment.succeeded"}.get(provider, "payment.updated"),
-        )
+    others = {
+        "flowglad": "payment",
+        "flexportal": "payment.succeeded",
+        "flexprice": "payment.updated",
+        "gocardless": "payments.confirmed",
+        "mollie": "payment",
+    }
+    for provider, event_type in others.items():
+        done = paymux(*[provider if word == "stripe" else word for word in send], "--event", event_type)
         assert (done.returncode, done.stdout[:3]) == (0, "200"), done.stderr
         expected_events += 1
     servers = running.after("kafka").split()[1]

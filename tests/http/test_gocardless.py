@@ -21,13 +21,21 @@ def signature(body: bytes, secret: str = SECRET) -> str:
 
 
 async def test_a_batch_is_kept_and_asked_about():
-    """One delivery, 200, and a lookup for each of its three payments."""
+    """One delivery, 204, and a lookup for each of its three payments."""
     async with running(ACCOUNT) as world:
         answer = await world.post(BATCH, PATH, webhook_signature=signature(BATCH))
-        assert (answer.status, json.loads(answer.body)) == (200, {"received": True})
+        assert (answer.status, answer.body) == (204, b"")
         assert world.kept == 1
         named = [event["links"]["payment"] for event in json.loads(BATCH)["events"]]
         assert sorted(row.ref.id for row in world.journal.store.lookups.values()) == sorted(named)
+
+
+async def test_an_event_that_nobody_knows_is_answered_with_204():
+    """No Content, as GoCardless asks for; it is kept and quarantined."""
+    unknown = BATCH.replace(b'"confirmed"', b'"teleported"')
+    async with running(ACCOUNT) as world:
+        answer = await world.post(unknown, PATH, webhook_signature=signature(unknown))
+        assert (answer.status, answer.body, world.kept) == (204, b"", 1)
 
 
 @pytest.mark.parametrize(

@@ -281,6 +281,7 @@ def test_a_late_fee():
         (PAID, {"amount": 78.99, "lateFeeAmount": 10}, "/payment/amount"),
         (LATE, {"amount": 108.99}, "/payment/amount"),
         (LATE, {"total": 88.99, "amount": None}, "/payment/originalAmount"),
+        (LATE, {"originalAmount": 88.98}, "/payment/originalAmount"),
     ],
 )
 def test_amounts_that_contradict_each_other(payment, changes, path):
@@ -351,3 +352,16 @@ def test_nothing_of_the_processors_response_is_told():
     told = repr(answered({**PAID, "providerResponse": {"pan": "4242424242424242"}, "markedBy": "jane@x.example"}))
     assert "4242424242424242" not in told
     assert "jane" not in told
+
+
+def test_what_may_have_moved_in_a_time():
+    """By due date, the only time that there is a filter for: what is pending up to the next day, for that is when it is
+    due, and all else open-ended, since it may be paid long before it is due.
+    """
+    since, until = datetime(2026, 1, 9, 10, tzinfo=UTC), datetime(2026, 1, 10, 10, tzinfo=UTC)
+    lists = FLEXPORTAL.api.payments.within(since, until)
+    due = {"dueDateFrom": "2026-01-09"}
+    assert lists == [
+        {"status": "pending", **due, "dueDateTo": "2026-01-11"},
+        *({"status": word, **due} for word in ("processing", "paid", "failed", "cancelled")),
+    ]

@@ -232,6 +232,15 @@ def test_bills_and_checkouts_are_ignored(name):
     assert isinstance(item.outcome, Ignored)
 
 
+@pytest.mark.parametrize("name", ["customer.usage.alert", "feature.usage.alert", "wallet.alert"])
+def test_alerts_are_ignored(name):
+    """Also those that only the page about thresholds names:
+    https://docs.flexprice.io/docs/customers/threshold-notifications
+    """
+    (item,) = translate(ACCOUNT, signed(json.dumps({"event_type": name}).encode()))
+    assert isinstance(item.outcome, Ignored)
+
+
 @pytest.mark.parametrize("name", ["payment.succeeded", "payment.voided", "dispute.created"])
 def test_an_event_of_neither_list_is_quarantined(name):
     """payment.succeeded is none of Flexprice's: it says payment.success."""
@@ -436,6 +445,7 @@ def test_amounts_are_major_units_in_text(amount, currency, money):
         ({"amount": 12.5}, "shape"),
         ({"amount": 12}, "shape"),
         ({"amount": "1e3"}, "shape"),
+        ({"amount": "-12.50"}, "shape"),
         ({"amount": ""}, "shape"),
         ({"amount": ...}, "shape"),
         ({"currency": "usdt"}, "unknown_currency"),
@@ -641,6 +651,14 @@ def test_every_documented_filter_may_be_given():
     } <= filters
     assert "updated_at" not in filters
     assert len(filters) == 17
+
+
+def test_what_was_made_in_a_time_is_one_list():
+    """By creation, the only time that there is a filter for; oldest first, so that what is new moves no page."""
+    since, until = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
+    assert FLEXPRICE.api.payments.within(since, until) == [
+        {"start_time": "2026-01-01T00:00:00.000Z", "end_time": "2026-01-02T03:04:05.678Z", "order": "asc"}
+    ]
 
 
 def test_a_listed_page_is_translated_item_by_item():

@@ -72,6 +72,14 @@ def test_a_webhook_is_a_question():
     assert (item.event_key, item.event_type, item.livemode) == ("msg_9Xw", "payment", None)
 
 
+def test_one_message_about_two_payments_is_a_conflict():
+    """The signed id is a retry's; a body that names another payment is none."""
+    body = webhook("flowglad", "payment").body
+    first, again, other = (delivered(each, message="msg_9Xw") for each in (body, body, body.replace(b"pym_", b"pay_")))
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+    assert first.event_key == other.event_key
+
+
 def test_the_event_key_under_the_other_header_names():
     """Standard Webhooks' header names carry the same id."""
     item = delivered(webhook("flowglad", "payment").body, message="msg_9Xw", prefix="webhook")
@@ -144,6 +152,12 @@ def test_a_payment_that_succeeded():
     assert block.paid_at == datetime(2026, 1, 9, 10, 0, 4, tzinfo=UTC)
     assert statement.facts == ()
     assert statement.payment_id == block.id
+
+
+@pytest.mark.parametrize("word", ["failed", "canceled", "processing"])
+def test_the_time_of_a_charge_that_brought_nothing(word):
+    """`chargeDate` is when it was tried: nothing was paid."""
+    assert stated(status=word).block.paid_at is None
 
 
 def test_both_forms_of_time():

@@ -293,6 +293,12 @@ def test_a_known_code_beside_an_unknown_one_tells_the_category():
     assert one(body).block.failure.category is FailureCategory.FRAUD
 
 
+def test_of_two_known_codes_the_failure_code_tells_the_category():
+    """It is the newest guide's word."""
+    body = sample("payment.failed", failure_code="suspect_fraud", decline_code="do_not_honor")
+    assert one(body).block.failure.category is FailureCategory.FRAUD
+
+
 def test_a_failure_without_a_code_is_still_a_failure():
     """The status is enough."""
     body = sample("payment.failed", decline_code=None, decline_message=None)
@@ -404,12 +410,19 @@ def test_a_nested_refund_needs_no_payment_id():
     assert told.at == at(1790758800)
 
 
+def test_a_refund_is_no_payment():
+    """It has all that a payment must have, and the payment's id beside its own."""
+    with pytest.raises(Untranslatable) as caught:
+        answer(payment_id=ASKED.ref.id)
+    assert (caught.value.reason, caught.value.path) == ("shape", "/payment_id")
+
+
 # --- money and texts
 
 
-@pytest.mark.parametrize("amount", ["8990", 89.9, True, None, 2**63])
-def test_an_amount_that_is_no_integer_is_quarantined(amount):
-    """Minor units are integers of at most 64 bits; no float is rounded."""
+@pytest.mark.parametrize("amount", ["8990", 89.9, True, None, 2**63, -8990])
+def test_an_amount_that_is_none_is_quarantined(amount):
+    """Minor units are integers of at most 64 bits, none below zero; no float is rounded."""
     (item,) = translate(ACCOUNT, prove(signed(sample("payment.succeeded", amount=amount))))
     assert item.outcome.reason == "shape"
 
@@ -448,8 +461,19 @@ def test_the_api_is_asked_as_documented():
     assert api.headers("api_test_sk_1", {}) == {"Authorization": "Bearer api_test_sk_1"}
     assert api.url + api.objects["payment"].path == "https://api.flowlix.dev/v1/payments/{id}"
     assert pattern.fullmatch("pay_q7Mk2Np8Vr4Xt6Yz9Ab3Cd5E")
-    for strange in ("pay_a1b2c3d4-e5f6-7890-abcd-ef1234567890", "pay_../../refunds", "pay_q7Mk2Np8Vr4Xt6Yz9Ab3Cd5E1"):
+    for strange in (
+        "pay_a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+        "pay_../../refunds",
+        "pay_q7Mk2Np8Vr4Xt6Yz9Ab3Cd5E1",
+        "pay_1",
+    ):
         assert not pattern.fullmatch(strange)
+
+
+def test_what_was_made_in_a_time_is_one_list():
+    """In whole seconds: the last one begun is in it."""
+    since, until = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 0, 5, 500000, tzinfo=UTC)
+    assert FLOWLIX.api.payments.within(since, until) == [{"created[gte]": "1767225600", "created[lt]": "1767225606"}]
 
 
 @pytest.mark.parametrize(
@@ -457,12 +481,18 @@ def test_the_api_is_asked_as_documented():
     [
         ({"data": [{"id": "pay_1"}, {"id": "pay_2"}], "has_more": True}, {"starting_after": "pay_2"}),
         ({"data": [{"id": "pay_1"}], "has_more": False}, None),
-        ({"data": [], "has_more": True}, None),
+        ({"data": [], "has_more": False}, None),
     ],
 )
 def test_pages_follow_the_last_id(page, following):
-    """Newest first, until has_more is false; an empty page ends it too."""
+    """Newest first, until has_more is false."""
     assert FLOWLIX.api.payments.following(parse_json(json.dumps(page).encode())) == following
+
+
+def test_an_empty_page_that_is_not_the_last():
+    """There is no place to go on from, and what follows would be taken for looked at."""
+    with pytest.raises(Untranslatable, match="has_more is true"):
+        FLOWLIX.api.payments.following(parse_json(b'{"data": [], "has_more": true}'))
 
 
 def test_a_page_without_has_more_is_no_page():

@@ -160,6 +160,7 @@ def test_a_bad_signature_is_answered_as_documented():
         ("payments.confirmed", ("payment", PAYMENT), {"succeeded", "failed", "canceled"}),
         ("payments.failed", ("payment", PAYMENT), {"succeeded", "failed", "canceled"}),
         ("payments.paid_out", ("payment", PAYMENT), {"succeeded", "failed", "canceled"}),
+        ("payments.cancelled", ("payment", PAYMENT), {"succeeded", "failed", "canceled"}),
         ("payments.charged_back", ("payment", PAYMENT), {"succeeded", "failed", "canceled"}),
         ("refunds.created", ("refund", REFUND), set()),
         ("refunds.paid", ("refund", REFUND), {"succeeded", "failed", "canceled"}),
@@ -334,11 +335,12 @@ def test_a_refund_of_a_mandate():
     [("pending", PayoutStatus.PENDING), ("paid", PayoutStatus.PAID), ("bounced", PayoutStatus.RETURNED)],
 )
 def test_every_payout_status(word, status):
-    """With its fees, and when it arrives."""
+    """With its fees, where it goes, and when it arrives."""
     [told] = stated("payout", status=word)
     assert isinstance(told.block, Payout)
     assert (told.block.status, told.block.amount, told.block.fee) == (status, pounds(48210), pounds(790))
     assert told.block.arrival_at == datetime(2026, 2, 11, tzinfo=UTC)
+    assert told.block.destination == "BA000K2V7TX4QJ"
 
 
 @pytest.mark.parametrize("label", ["payment", "refund", "payout"])
@@ -415,6 +417,14 @@ def test_the_api_is_asked_as_documented():
     assert api.headers("live_1", {}) == {"Authorization": "Bearer live_1", "GoCardless-Version": "2015-07-06"}
     assert api.url + api.objects["payment"].path == "https://api.gocardless.com/payments/{id}"
     assert api.regions == {"sandbox": "https://api-sandbox.gocardless.com"}
+
+
+def test_what_was_made_in_a_time_is_one_list():
+    """By creation: there is no filter for changes."""
+    since, until = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    assert GOCARDLESS.api.payments.within(since, until) == [
+        {"created_at[gte]": "2026-01-01T00:00:00.000Z", "created_at[lt]": "2026-01-02T00:00:00.000Z"}
+    ]
 
 
 def test_a_listed_page():

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from bodies import Bodies
 from published import moves, published
 from pydantic import SecretStr
 from signers import WAYS
@@ -45,6 +46,8 @@ SIGNED, CLASSIC = (
     for kind in ("signed", "classic")
 )
 ACCOUNT = SIGNED.account()
+BODIES = Bodies(way=SIGNED, account=ACCOUNT)
+prove, item, one, refused = BODIES.prove, BODIES.item, BODIES.one, BODIES.refused
 PAYMENT = "tr_7kWq2Mx9VtB4nZ1cLh5Rj"
 REFUND = "re_4xKt7WmV2q"
 PUBLISHED = Path(__file__).parents[2] / "../shared/samples/mollie"
@@ -71,28 +74,6 @@ def _change(found: dict, changes: dict[str, object]) -> None:
     found.update(changes)
     for key in [key for key, value in changes.items() if value is ...]:
         del found[key]
-
-
-def prove(body: bytes) -> Verified:
-    return verify(SIGNED.delivery(body), ACCOUNT.checks)
-
-
-def item(body: bytes) -> Item:
-    [found] = translate(ACCOUNT, prove(body))
-    return found
-
-
-def one(body: bytes) -> Statement:
-    outcome = item(body).outcome
-    assert isinstance(outcome, Stated), outcome
-    [statement] = outcome.statements
-    return statement
-
-
-def refused(body: bytes) -> tuple[str, str | None]:
-    outcome = item(body).outcome
-    assert isinstance(outcome, Quarantined), outcome
-    return outcome.reason, outcome.path
 
 
 def hinted(body: bytes) -> tuple[Item, ...]:
@@ -225,6 +206,16 @@ def test_the_head_of_an_event():
 def test_a_mode_that_nobody_knows():
     """It is neither live nor test."""
     assert refused(sample("payment.paid", mode="staging")) == ("shape", "/_embedded/entity/mode")
+
+
+@pytest.mark.parametrize("label", ["payment", "event"])
+def test_the_mode_of_an_answer(label):
+    """The API's objects say it as those of webhooks do: the account's need not, and another one is not told."""
+    verified = answer(label)
+    [found] = translate(replace(ACCOUNT, livemode=None), verified)
+    assert found.livemode is False
+    [found] = translate(replace(ACCOUNT, livemode=True), verified)
+    assert found.outcome == Quarantined(reason="wrong_mode", detail="the event's mode is not the account's livemode")
 
 
 @pytest.mark.parametrize("embedded", [None, {}, {"entity": None}])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from bodies import Bodies
 from published import moves, published
 from signers import WAYS
 
@@ -21,17 +22,16 @@ from paymux.canonical import (
     PayoutStatus,
     RefundStatus,
 )
-from paymux.delivery import Verified
 from paymux.lifecycle import offline
 from paymux.money import Money
 from paymux.providers.paystack import PAYSTACK, STATUSES
 from paymux.sandbox.samples import webhook
-from paymux.signatures import verify
-from paymux.statement import Ignored, Item, Quarantined, Stated, Statement
-from paymux.translate import translate
+from paymux.statement import Ignored, Stated
 
 [WAY] = [way for way in WAYS if way.provider is PAYSTACK]
 ACCOUNT = WAY.account()
+BODIES = Bodies(way=WAY, account=ACCOUNT)
+prove, item, one, refused = BODIES.prove, BODIES.item, BODIES.one, BODIES.refused
 REFERENCE = "rx7kq2m9vb4tz1n"
 PUBLISHED = Path(__file__).parents[2] / "../shared/samples/paystack"
 
@@ -52,28 +52,6 @@ def sample(label: str, **changes: object) -> bytes:
     for key in [key for key, value in changes.items() if value is ...]:
         del body["data"][key]
     return json.dumps(body).encode()
-
-
-def prove(body: bytes) -> Verified:
-    return verify(WAY.delivery(body), ACCOUNT.checks)
-
-
-def item(body: bytes) -> Item:
-    [found] = translate(ACCOUNT, prove(body))
-    return found
-
-
-def one(body: bytes) -> Statement:
-    outcome = item(body).outcome
-    assert isinstance(outcome, Stated), outcome
-    [statement] = outcome.statements
-    return statement
-
-
-def refused(body: bytes) -> tuple[str, str | None]:
-    outcome = item(body).outcome
-    assert isinstance(outcome, Quarantined), outcome
-    return outcome.reason, outcome.path
 
 
 # --- envelope
@@ -188,6 +166,13 @@ def test_a_preauthorization(label, status, captured):
     assert (found.block.id, found.block.status) == ("pre_6tq1wz8kvx3n", status)
     assert found.block.amount_captured == captured
     assert found.block.amount == found.block.amount_authorized == Money(89900, "ZAR", 2)
+
+
+def test_the_time_of_a_preauthorization():
+    """It has one once it was captured or released; until then none, and supersedes nothing."""
+    assert one(sample("preauthorization.capture.success")).at == at("2026-01-11T08:30:21Z")
+    assert one(sample("preauthorization.release.success")).at == at("2026-01-12T07:15:44Z")
+    assert one(sample("preauthorization.reserve.success")).at is None
 
 
 # --- refunds

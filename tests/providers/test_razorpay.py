@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from bodies import Bodies
 from published import moves, published
 from signers import WAYS
 
@@ -19,17 +20,17 @@ from paymux.canonical import (
     PayoutStatus,
     RefundStatus,
 )
-from paymux.delivery import Verified
 from paymux.lifecycle import offline
 from paymux.money import Money
 from paymux.providers.razorpay import FAILURES, RAZORPAY
 from paymux.sandbox.samples import webhook
 from paymux.signatures import verify
-from paymux.statement import Fact, Ignored, Item, Quarantined, Stated, Statement
-from paymux.translate import translate
+from paymux.statement import Fact, Ignored, Stated
 
 [WAY] = [way for way in WAYS if way.provider is RAZORPAY]
 ACCOUNT = WAY.account(livemode=True)
+BODIES = Bodies(way=WAY, account=ACCOUNT)
+prove, item, one, refused = BODIES.prove, BODIES.item, BODIES.one, BODIES.refused
 PAYMENT = "pay_Q4nV8kXw1Tz6Mb"
 PUBLISHED = Path(__file__).parents[2] / "../shared/samples/razorpay"
 T = 1767952800  # when the story of the samples begins
@@ -53,28 +54,6 @@ def sample(label: str, envelope: dict | None = None, **changes: object) -> bytes
     for key in [key for key, value in changes.items() if value is ...]:
         del found[key]
     return json.dumps(body | (envelope or {})).encode()
-
-
-def prove(body: bytes) -> Verified:
-    return verify(WAY.delivery(body), ACCOUNT.checks)
-
-
-def item(body: bytes) -> Item:
-    [found] = translate(ACCOUNT, prove(body))
-    return found
-
-
-def one(body: bytes) -> Statement:
-    outcome = item(body).outcome
-    assert isinstance(outcome, Stated), outcome
-    [statement] = outcome.statements
-    return statement
-
-
-def refused(body: bytes) -> tuple[str, str | None]:
-    outcome = item(body).outcome
-    assert isinstance(outcome, Quarantined), outcome
-    return outcome.reason, outcome.path
 
 
 # --- envelope

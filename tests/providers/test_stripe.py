@@ -458,6 +458,12 @@ def test_an_authorization_released_before_2025_is_no_refund():
     assert also_refunded.facts == (Fact(name="refunded", says=(0, 500)),)
 
 
+def test_nothing_is_released_where_more_was_captured_than_authorized():
+    """An overcapture leaves nothing over: what was refunded counts as it stands."""
+    body = sample("charge.refunded--version_2020_partial_capture", amount_captured=20000, amount_refunded=500)
+    assert one(body).facts == (Fact(name="refunded", says=(0, 500)),)
+
+
 def test_a_refund_after_a_partial_capture_since_2025_is_whole():
     """Since 2025-03-31 amount_refunded only counts refunds."""
     body = sample("charge.refunded--version_2020_partial_capture", envelope={"api_version": "2025-03-31.basil"})
@@ -716,10 +722,12 @@ def test_an_answer_is_as_new_as_the_event_that_asked():
 
 
 def test_an_answer_that_no_event_asked_for_is_as_new_as_the_object_shows():
-    """Its creation, its cancellation, or its newest charge's creation."""
+    """Its creation, its cancellation, its newest charge's creation, or when that one's money moved."""
     assert answer("payment_intent")[0].at == at(CREATED)
     assert answer("payment_intent", canceled_at=CREATED + 50, status="canceled")[0].at == at(CREATED + 50)
-    assert answer("payment_intent--expanded")[0].at == at(CREATED + 8)
+    assert answer("payment_intent--expanded")[0].at == at(CREATED + 9)
+    entry = {"currency": "usd", "amount": 5, "status": "pending", "created": NOW, "fee": 1}
+    assert answer("charge", balance_transaction=entry)[0].at == at(NOW)
 
 
 def test_an_answer_with_everything_expanded_states_all_of_it():
@@ -800,12 +808,14 @@ def test_a_list_is_translated_item_by_item():
 
 
 def test_the_next_page_starts_after_the_last_payment():
-    """Until has_more is false."""
+    """Until has_more is false; an empty page that is not the last has no place to go on from."""
     following = STRIPE.api.payments.following
     page = {"data": [{"id": "pi_1"}, {"id": "pi_2"}], "has_more": True}
     assert following(parse_json(json.dumps(page).encode())) == {"starting_after": "pi_2"}
     assert following(parse_json(json.dumps(page | {"has_more": False}).encode())) is None
-    assert following(parse_json(b'{"data": [], "has_more": true}')) is None
+    assert following(parse_json(b'{"data": [], "has_more": false}')) is None
+    with pytest.raises(Untranslatable, match="has_more is true"):
+        following(parse_json(b'{"data": [], "has_more": true}'))
 
 
 def test_requests_name_one_api_version_and_the_connected_account():

@@ -8,9 +8,8 @@ import hmac
 from paymux_acmepay import ACMEPAY
 
 from paymux.sandbox import samples
-from paymux.testing import Way
+from paymux.testing import Way, translated
 from paymux.testing.suite import *  # noqa: F403  # every row becomes a test here
-from paymux.testing.suite.reading import translated
 
 
 def sign(body, secret):

@@ -32,6 +32,7 @@ from paymux.sandbox.apis import Sandbox
 from paymux.sandbox.brokers import EmbeddedBroker, RealBroker
 from paymux.sandbox.fresh import Fresh
 from paymux.sandbox.sender import Sender, new_message
+from paymux.sandbox.shapes import SHAPES
 from paymux.sandbox.stories import STORIES, every_sample
 from paymux.sandbox.telling import Teller
 from paymux.settings import load
@@ -54,6 +55,8 @@ SETTLING: Final = 1.0  # seconds for what would be too much to show
 POLL: Final = 0.25
 
 _TOPICS: Final = {"payments.events.v1": 12, "payments.quarantine.v1": 1, "paymux.checkpoints": 1}
+# Their webhooks may say no more than an id, and `paymux send` makes a new one each time.
+_NAMING: Final = ("flexportal", "flowglad", "gocardless", "klarna", "mollie")
 _EMBEDDED: Final = (
     "The broker is librdkafka's mock cluster, in this process and in memory. It has transactions in name only, so\n"
     "exactly-once needs a real broker: `paymux dev --kafka` starts Apache Kafka."
@@ -162,9 +165,10 @@ async def _broker(stack: AsyncExitStack, *, real: bool) -> str:
 
 def _settings(home: Path, accounts: Iterable[DemoAccount], sandbox: Sandbox, servers: str, plan: Plan) -> Settings:
     """As a file, so that `paymux send` can use it too; the environment of whoever tries this has no say."""
-    for provider in ("flexportal", "flowglad"):
-        payment = next(sample for sample in samples.answers(provider) if sample.label == "payment")
-        sandbox.pretend(provider, Fresh().body(payment.body, datetime.now(UTC)))
+    for provider in _NAMING:
+        for sample in samples.answers(provider):
+            if sample.label in SHAPES[provider].objects:
+                sandbox.pretend(provider, Fresh().body(sample.body, datetime.now(UTC)))
     file = home / "paymux.toml"
     file.touch(mode=0o600)
     port, admin_port = plan.listen

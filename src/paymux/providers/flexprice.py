@@ -117,10 +117,10 @@ _OTHERS: Final = """
     alert.recovered alert.triggered
     checkout.session.completed checkout.session.expired checkout.session.failed checkout.session.initiated
     credit_note.created credit_note.updated
-    customer.created customer.deleted customer.updated
+    customer.created customer.deleted customer.updated customer.usage.alert
     entitlement.created entitlement.deleted entitlement.grant.exhausted entitlement.updated
     event.rejected
-    feature.created feature.deleted feature.updated feature.wallet_balance.alert
+    feature.created feature.deleted feature.updated feature.usage.alert feature.wallet_balance.alert
     invoice.communication.triggered invoice.create.drafted invoice.payment.failed invoice.payment.overdue
     invoice.sync.failed invoice.sync.success
     invoice.update invoice.update.finalized invoice.update.payment invoice.update.voided
@@ -130,7 +130,7 @@ _OTHERS: Final = """
     subscription.paused subscription.phase.created subscription.phase.deleted subscription.phase.updated
     subscription.plan_changed subscription.renewal.due subscription.resumed
     subscription.spend.threshold_reached subscription.spend.threshold_recovered subscription.updated
-    wallet.created wallet.credit_balance.dropped wallet.credit_balance.recovered
+    wallet.alert wallet.created wallet.credit_balance.dropped wallet.credit_balance.recovered
     wallet.ongoing_balance.dropped wallet.ongoing_balance.recovered wallet.ongoing_balance.updated
     wallet.terminated wallet.transaction.created wallet.transaction.updated wallet.updated
 """
@@ -236,7 +236,10 @@ def _method(found: Wild) -> Method | None:
 
 
 def _money(found: Wild) -> Money:
-    return from_major(found.decimal("amount"), found.text("currency"))
+    value = found.decimal("amount")
+    if value < 0:
+        raise found.at("amount").untamed("an amount of zero or more")
+    return from_major(value, found.text("currency"))
 
 
 def _failure(found: Wild, key: str) -> Failure:

@@ -27,6 +27,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from paymux.canonical import Failure, FailureCategory, Method, Payment, PaymentStatus, Refund, RefundStatus
+from paymux.errors import Untranslatable
 from paymux.money import from_minor
 from paymux.provider import Api, Endpoint, Listing, Option, Provider
 from paymux.signatures.timestamped_hmac import TimestampedHmac
@@ -98,7 +99,9 @@ def refund(body: Wild, head: Head) -> tuple[Statement, ...]:
 
 
 def payment_state(found: Wild, _asked: Asked) -> tuple[Statement, ...]:
-    """The payment, then its refunds, which Flowlix lists oldest first."""
+    """The payment, then its refunds, which Flowlix lists oldest first. A refund has all that a payment must have."""
+    if "payment_id" in found:
+        raise found.at("payment_id").unknown("key of a payment", reason="shape")
     payment_id = found.id("id")
     return (_payment(found, None), *(_refund(child, payment_id, None) for child in found.children("refunds")))
 
@@ -151,7 +154,10 @@ def _refund(found: Wild, payment_id: str, event_at: datetime | None) -> Statemen
 
 
 def _money(found: Wild, key: str) -> Money:
-    return from_minor(found.integer(key), found.text("currency"))
+    value = found.integer(key)
+    if value < 0:
+        raise found.at(key).untamed("an amount of zero or more")
+    return from_minor(value, found.text("currency"))
 
 
 def _entered(found: Wild, word: str) -> datetime | None:
@@ -180,7 +186,11 @@ def configure(scheme: Scheme, options: Mapping[str, str]) -> Scheme:
 
 def _following(page: Wild) -> dict[str, str] | None:
     payments = page.children("data")
-    return {"starting_after": payments[-1].id("id")} if page.flag("has_more") and payments else None
+    if not page.flag("has_more"):
+        return None
+    if not payments:
+        raise Untranslatable("has_more is true, and there is no payment to go on from", path="/data")
+    return {"starting_after": payments[-1].id("id")}
 
 
 def _within(since: datetime, until: datetime) -> list[dict[str, str]]:

@@ -11,7 +11,8 @@
 - Why something failed stands in the event's `details` only (`cause`, `reason_code`, `will_attempt_retry`), and so in
   the stored delivery: the event that is published comes from the API, which does not say it.
 - Signed as hex HMAC-SHA256 of the body in `Webhook-Signature`, without a time; a bad signature is to be answered with
-  498. The `Origin` header tells sandbox from live and is not signed: the account's `livemode` counts.
+  498, and what is taken with 204, unknown events too. The `Origin` header tells sandbox from live and is not signed:
+  the account's `livemode` counts.
 - Money is in minor units; the currencies (AUD CAD DKK EUR GBP NZD SEK USD) all have two decimals.
 - The payments' actions were put together from integrations and from a copy of the reference, not from the page itself.
 """
@@ -39,7 +40,7 @@ from paymux.canonical import (
 )
 from paymux.delivery import ObjectRef
 from paymux.money import from_minor
-from paymux.provider import Api, Endpoint, Listing, Option, Provider, Redelivery, Transitions
+from paymux.provider import Ack, Api, Endpoint, Listing, Option, Provider, Redelivery, Transitions
 from paymux.signatures.raw_hmac import RawHmac
 from paymux.statement import Fact, Head, Lookup, Statement, in_full, refunded
 from paymux.times import to_rfc3339
@@ -352,6 +353,7 @@ GOCARDLESS: Final = Provider(
         "dispute": DISPUTE_STATUSES,
     },
     transitions=TRANSITIONS,
+    ack=Ack(status=204, body=b""),
     refusal=498,
     redelivery=Redelivery(timeout=10, attempts=9, note="8 retries, after 1, 2 and 10 minutes and then ever later"),
     api=Api(

@@ -144,12 +144,11 @@ def head(verified: Verified, body: Wild) -> Head:
     """The form has no event type: the kind of its object stands for it. What proves nothing has no event key."""
     if "type" not in body:
         return Head(event_key=None, event_type=_kind(body))
-    found = body.maybe_child("_embedded", "entity")
     return Head(
         event_key=None if verified.proof is Proof.HINT else body.id("id"),
         event_type=body.text("type"),
         occurred_at=body.rfc3339("createdAt"),
-        livemode=found.maybe_live("mode") if found else None,
+        livemode=_event_mode(body),
     )
 
 
@@ -293,6 +292,16 @@ _ENTITIES: Final[Mapping[str, Callable[[Wild], Statement]]] = {
     "chargeback": _chargeback,
     "capture": _capture,
 }
+
+
+def _event_mode(body: Wild) -> bool | None:
+    """That of the object, where it is there and says it."""
+    found = body.maybe_child("_embedded", "entity")
+    return _mode(found) if found else None
+
+
+def _mode(found: Wild) -> bool | None:
+    return found.maybe_live("mode")
 
 
 def _kind(body: Wild) -> str:
@@ -442,9 +451,10 @@ MOLLIE: Final = Provider(
                 path="/payments/{id}",
                 id_pattern=PAYMENT_ID,
                 state=payment_state,
+                livemode=_mode,
                 query=(("embed", "refunds,chargebacks"),),
             ),
-            "event": Endpoint(path="/events/{id}", id_pattern=EVENT_ID, state=event_state),
+            "event": Endpoint(path="/events/{id}", id_pattern=EVENT_ID, state=event_state, livemode=_event_mode),
         },
         payments=Listing(
             path="/payments",

@@ -43,6 +43,7 @@ from paymux.canonical import (
     Settlement,
 )
 from paymux.delivery import ObjectRef
+from paymux.errors import Untranslatable
 from paymux.provider import Api, Endpoint, Listing, Option, Provider, Redelivery, Transitions
 from paymux.signatures.timestamped_hmac import TimestampedHmac
 from paymux.statement import Fact, Head, Lookup, Statement, refunded
@@ -237,12 +238,14 @@ def thin(wild: Wild, head: Head) -> Lookup:
 
 def intent_state(found: Wild, asked: Asked) -> tuple[Statement, ...]:
     charges = _charges(_kind(found, "payment_intent"))
-    own = _intent(found, _latest(asked, found.maybe_seconds("canceled_at"), *_created(found, *charges)))
+    own = _intent(
+        found, _latest(asked, found.maybe_seconds("canceled_at"), *_created(found, *charges), *_paid(charges))
+    )
     return (own, *(_charge(each, own.at) for each in charges), *_nested(charges, asked))
 
 
 def charge_state(found: Wild, asked: Asked) -> tuple[Statement, ...]:
-    own = _charge(_kind(found, "charge"), _latest(asked, *_created(found)))
+    own = _charge(_kind(found, "charge"), _latest(asked, *_created(found), *_paid([found])))
     return (own, *_nested([found], asked))
 
 
@@ -271,6 +274,12 @@ def _nested(charges: list[Wild], asked: Asked) -> list[Statement]:
 
 def _created(*found: Wild) -> list[datetime]:
     return [each.seconds("created") for each in found]
+
+
+def _paid(charges: list[Wild]) -> list[datetime | None]:
+    """When their money moved, where that was expanded: a capture may come days after its charge."""
+    entries = [each.child("balance_transaction") for each in charges if _expanded(each, "balance_transaction")]
+    return [each.maybe_seconds("created") for each in entries]
 
 
 def _latest(asked: Asked, *times: datetime | None) -> datetime:
@@ -618,7 +627,11 @@ def _headers(api_key: str, options: Mapping[str, str]) -> dict[str, str]:
 
 def _next_page(answer: Wild) -> dict[str, str] | None:
     payments = answer.children("data")
-    return {"starting_after": payments[-1].id("id")} if payments and answer.flag("has_more") else None
+    if not answer.flag("has_more"):
+        return None
+    if not payments:
+        raise Untranslatable("has_more is true, and there is no payment to go on from", path="/data")
+    return {"starting_after": payments[-1].id("id")}
 
 
 def _within(since: datetime, until: datetime) -> list[dict[str, str]]:

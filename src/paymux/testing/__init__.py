@@ -16,6 +16,8 @@ import pytest
 
 pytest.register_assert_rewrite("paymux.testing.suite")
 
-from paymux.testing.ways import NOW, Way  # noqa: E402  # asserts explain themselves only where asked for before
+# Asserts explain themselves only where asked for before.
+from paymux.testing.suite.reading import translated  # noqa: E402
+from paymux.testing.ways import NOW, Way  # noqa: E402
 
-__all__ = ["NOW", "Way"]
+__all__ = ["NOW", "Way", "translated"]

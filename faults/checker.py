@@ -55,22 +55,24 @@ def stored_is_published(facts: Facts) -> Iterator[str]:
     """2. What is stored is published, quarantined or waits to be; nothing waits once the gateway had the time."""
     yield from _has_records(facts)
     yield from _is_numbered(facts.disk.outbox)
-    published = {_record(record) for record in facts.consumer}
-    last = max((row.seq for row in facts.disk.outbox if _record(row) in published), default=0)
+    published = _said(facts.consumer)
+    last = max((row.seq for row in facts.disk.outbox if _is_in(published, row)), default=0)
     for row in facts.disk.outbox:
-        if _record(row) not in published and (facts.quiesced or row.seq < last):
+        if not _is_in(published, row) and (facts.quiesced or row.seq < last):
             yield f"row {row.seq} of the outbox ({row.event_id}) is not on Kafka"
-    stored = {_record(row) for disk in facts.disks for row in disk.outbox}
+    stored = _said(row for disk in facts.disks for row in disk.outbox)
     for record in facts.consumer:
-        if _record(record) not in stored:
+        if not _is_in(stored, record):
             yield f"{record.event_id} is at {_place(record)} and not in the outbox"
     if facts.quiesced and facts.disk.open_lookups:
         yield f"{facts.disk.open_lookups} lookups were never answered"
 
 
 def published_once(facts: Facts) -> Iterator[str]:
-    """3. One copy of each event id for a `read_committed` consumer; an operator's decision may explain more."""
-    for event_id, found in _grouped(facts.consumer, lambda record: record.event_id).items():
+    """3. One copy of each event id for a `read_committed` consumer, and one for each replay that is marked as such; an
+    operator's decision may explain more.
+    """
+    for (event_id, _), found in _grouped(facts.consumer, _identity).items():
         if len(found) > 1 and event_id not in facts.explained:
             yield f"{event_id} is at {', '.join(map(_place, found))}"
     for place, count in Counter(map(_place, facts.consumer)).items():
@@ -79,17 +81,20 @@ def published_once(facts: Facts) -> Iterator[str]:
 
 
 def in_commit_order(facts: Facts) -> Iterator[str]:
-    """4. For each key: one partition, commit order, and sequences 1, 2, 3 ... without a gap."""
+    """4. For each key: one partition, commit order, and sequences 1, 2, 3 ... without a gap. A replay, which may leave
+    out what was erased, keeps to that order.
+    """
     committed = _committed(facts)
     for (topic, key), records in _grouped(_first_copies(facts), lambda record: (record.topic, record.key)).items():
         if len({record.partition for record in records}) > 1:
             yield f"{topic} {key} is in partitions {sorted({record.partition for record in records})}"
-        order = [committed[record.event_id] for record in records if record.event_id in committed]
+        order = [committed[_identity(record)] for record in records if _identity(record) in committed]
         if order != sorted(order):
             yield f"{topic} {key} has rows {order}, in this order"
-        numbers = [record.sequence for record in records if record.sequence is not None]
-        if numbers != list(range(1, len(numbers) + 1)):
-            yield f"{topic} {key} has sequences {numbers}"
+        for replay, told in _grouped(records, lambda record: record.replay).items():
+            numbers = [record.sequence for record in told if record.sequence is not None]
+            if numbers != (sorted(set(numbers)) if replay else list(range(1, len(numbers) + 1))):
+                yield f"{topic} {key} has sequences {numbers}"
 
 
 def published_is_proven(facts: Facts) -> Iterator[str]:
@@ -111,8 +116,10 @@ def bytes_are_kept(facts: Facts) -> Iterator[str]:
     """6. What is stored is, byte for byte, what was sent."""
     known = {(sent.provider, sent.via, sent.sha256) for sent in facts.client if sent.genuine}
     for delivery in facts.disk.deliveries:
-        if delivery.body_sha256 is None and delivery.proof != "hint":
+        if delivery.body_sha256 is None and delivery.proof != "hint" and not delivery.erased:
             yield f"delivery {delivery.row} has no body"
+        if delivery.body_sha256 is not None and delivery.erased:
+            yield f"delivery {delivery.row} was erased and has a body"
         if delivery.body_sha256 not in (None, delivery.sha256):
             yield f"delivery {delivery.row} has a body of {delivery.body_sha256} under the digest {delivery.sha256}"
         if _origin(delivery) not in known:
@@ -175,16 +182,16 @@ def _has_records(facts: Facts) -> Iterator[str]:
             yield f"delivery {delivery.row} ({item.event_key}, {item.outcome}) made no record"
 
 
-def _committed(facts: Facts) -> dict[str, tuple[int, int]]:
+def _committed(facts: Facts) -> dict[tuple[str, str | None], tuple[int, int]]:
     """When each record was decided: in which file, and at which place of it. A row that a copy took along keeps its
     place; one that was lost before it was published is decided anew.
     """
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[tuple[str, str | None], tuple[int, int]] = {}
     before: Sequence[Stored] = ()
     for age, disk in enumerate(facts.disks):
         pairs = zip(before, disk.outbox, strict=False)
         taken_along = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        found |= {row.event_id: (age, row.seq) for row in disk.outbox[taken_along:]}
+        found |= {_identity(row): (age, row.seq) for row in disk.outbox[taken_along:]}
         before = disk.outbox
     return found
 
@@ -197,10 +204,10 @@ def _is_numbered(outbox: Iterable[Stored]) -> Iterator[str]:
 
 
 def _first_copies(facts: Facts) -> list[Consumed]:
-    """As a consumer that drops ids it has seen."""
-    first: dict[str, Consumed] = {}
+    """As a consumer that drops ids it has seen, and looks at each replay on its own."""
+    first: dict[tuple[str, str | None], Consumed] = {}
     for record in facts.consumer:
-        first.setdefault(record.event_id, record)
+        first.setdefault(_identity(record), record)
     return list(first.values())
 
 
@@ -211,9 +218,24 @@ def _grouped(things: Iterable[V], key: Callable[[V], K]) -> dict[K, list[V]]:
     return found
 
 
-def _record(of: Stored | Consumed) -> tuple[str, str, str, str]:
-    """What both sides must have alike."""
-    return (of.topic, of.key, of.event_id, of.sha256)
+def _identity(of: Stored | Consumed) -> tuple[str, str | None]:
+    return (of.event_id, of.replay)
+
+
+def _said(records: Iterable[Stored | Consumed]) -> dict[Hashable, list[str | None]]:
+    """By what both sides must have alike, the digests of what was said."""
+    found = _grouped(records, _names)
+    return {names: [each.sha256 for each in same] for names, same in found.items()}
+
+
+def _is_in(said: Mapping[Hashable, Sequence[str | None]], of: Stored | Consumed) -> bool:
+    """Of what was erased nobody can say any more how it was worded."""
+    digests = said.get(_names(of), ())
+    return of.sha256 in digests or (bool(digests) and (of.sha256 is None or None in digests))
+
+
+def _names(of: Stored | Consumed) -> Hashable:
+    return (of.topic, of.key, *_identity(of))
 
 
 def _origin(delivery: Delivery) -> tuple[str, str, str]:

@@ -46,7 +46,9 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A stored delivery: `sha256` as the journal has it, `body_sha256` of the bytes that are there; a hint has none."""
+    """A stored delivery: `sha256` as the journal has it, `body_sha256` of the bytes that are there; none are of a hint,
+    nor of what was `erased`.
+    """
 
     row: int
     id: str
@@ -56,6 +58,7 @@ class Delivery:
     proof: str
     sha256: str
     body_sha256: str | None
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +73,18 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A row of the outbox: what is to be published, in commit order, with the payment's `sequence`."""
+    """A row of the outbox: what is to be published, in commit order, with the payment's `sequence`. `sha256` None: what
+    it said was erased. `replay` is the job that published it again.
+    """
 
     seq: int
     event_id: str
     topic: str
     key: str
-    sha256: str
+    sha256: str | None
     delivery_id: str
     sequence: int | None
+    replay: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +111,7 @@ class Consumed:
     delivery_id: str
     proof: str | None
     sequence: int | None
+    replay: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +193,7 @@ def _stored(seq: int, event_id: str, topic: str, key: bytes, value: bytes) -> St
         sha256=digest(value),
         delivery_id=_delivery_id(data),
         sequence=_sequence(data),
+        replay=_replay(data),
     )
 
 
@@ -202,12 +210,17 @@ def consumed(topic: str, partition: int, offset: int, key: bytes, value: bytes) 
         delivery_id=_delivery_id(data),
         proof=data["origin"]["proof"] if "origin" in data else None,
         sequence=_sequence(data),
+        replay=_replay(data),
     )
 
 
 def _delivery_id(data: dict[str, Any]) -> str:
     found: str = data["origin"]["delivery_id"] if "origin" in data else data["delivery_id"]
     return found
+
+
+def _replay(data: dict[str, Any]) -> str | None:
+    return (data.get("origin") or {}).get("replay_id")
 
 
 def _sequence(data: dict[str, Any]) -> int | None:

@@ -46,14 +46,17 @@ TIMES = {"request_timeout": 2.0}  # of Kafka; every deadline of the relay is a m
 @dataclass(slots=True, kw_only=True)
 class Apis(Sandbox):
     """The providers' APIs, which remember every object that they answered with. `delay` in seconds comes before each
-    answer.
+    answer; the next one of each provider in `cut` ends in its middle.
     """
 
     served: list[Sent] = field(default_factory=list)
     delay: float = 0.0
+    cut: set[str] = field(default_factory=set)
 
     async def _answer(self, request: web.Request) -> web.Response:
         await asyncio.sleep(self.delay)
+        if request.match_info["provider"] in self.cut:
+            return await self._torn(request)  # type: ignore[return-value]  # begun, and never ended
         answer = await Sandbox._answer(self, request)  # noqa: SLF001  # no super() in a class with slots
         if answer.status == 200 and isinstance(answer.body, bytes):
             self.served.append(
@@ -66,6 +69,15 @@ class Apis(Sandbox):
                 )
             )
         return answer
+
+    async def _torn(self, request: web.Request) -> web.StreamResponse:
+        self.cut.discard(request.match_info["provider"])
+        begun = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "1000"})
+        await begun.prepare(request)
+        await begun.write(b'{"id": "')
+        if request.transport is not None:
+            request.transport.abort()
+        return begun
 
 
 @dataclass(slots=True, kw_only=True)

@@ -40,6 +40,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(run=broker.broker_killed, cycles=3, long=40),
     Scenario(run=broker.long_outage, cycles=2, long=100),
     Scenario(run=broker.brokers_disk_full, cycles=1, long=10),
+    Scenario(run=broker.leaders_move, cycles=3, long=30),
     Scenario(run=broker.behind_a_proxy, cycles=10, long=200),
     Scenario(run=broker.errors_of_the_broker, cycles=26, long=416),
     Scenario(run=topics.checkpoints_emptied, cycles=2, long=20),
@@ -56,9 +57,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(run=journals.journal_locked, cycles=4, long=50),
     Scenario(run=journals.journal_read_for_long, cycles=2, long=20),
     Scenario(run=journals.disk_full, cycles=3, long=50),
+    Scenario(run=journals.journal_slow, cycles=3, long=30),
+    Scenario(run=journals.journal_read_only, cycles=3, long=30),
     Scenario(run=journals.out_of_descriptors, cycles=3, long=30),
     Scenario(run=journals.out_of_memory, cycles=3, long=30),
-    Scenario(run=lookups.apis_fail, cycles=22, long=500),
+    Scenario(run=lookups.apis_fail, cycles=24, long=500),
     Scenario(run=clocks.clock_jumps, cycles=6, long=100),
 )
 

@@ -7,6 +7,7 @@ import time
 from itertools import product
 from typing import TYPE_CHECKING
 
+from faults.cluster import two_brokers
 from faults.disks import filled, small_disk
 from faults.gateways import MODES, until
 from faults.proxy import Api, Proxy
@@ -61,6 +62,29 @@ async def long_outage(lab: Lab) -> None:
     await trial.until(lambda page: page["lag_events"] == 0)
     rate = (rows - first["position"]) / (time.monotonic() - began)
     lab.say(f"{rows} events waited; the last {rows - first['position']} of them drained at {rate:.0f} a second")
+    await trial.quiesce()
+
+
+async def leaders_move(lab: Lab) -> None:
+    """Of two brokers, one is killed again and again: the other leads its partitions, transactions' too, until it is
+    back and leads them once more.
+    """
+    servers = lab.stack.enter_context(two_brokers(lab.say))
+    trial = lab.install(mode=lab.chance.choice(MODES), servers=servers.both)
+    trial.servers = servers.both
+    await trial.gateway.start()
+    async with trial.sending(pause=0.02):
+        await trial.until(lambda page: page["phase"] == "running")
+        for _ in range(lab.cycles):
+            await servers.led_by({1, 2}, trial.gateway.events_topic)
+            await asyncio.sleep(lab.chance.random())
+            await asyncio.to_thread(servers.second.kill)
+            await servers.led_by({1}, trial.gateway.events_topic)
+            await trial.until(lambda page: page["phase"] == "running")
+            await asyncio.sleep(2 * lab.chance.random())
+            await asyncio.to_thread(servers.second.start)
+        await servers.led_by({1, 2}, trial.gateway.events_topic)
+    assert trial.sender.slowest < SLOWEST
     await trial.quiesce()
 
 

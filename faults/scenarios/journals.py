@@ -1,4 +1,6 @@
-"""The journal is an old copy, gone, another's, locked, or has no room; the process has no descriptors, no memory."""
+"""The journal is an old copy, gone, another's, locked, slow, read-only, or has no room; the process has no descriptors,
+no memory.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ from faults.facts import read_disk
 from faults.gateways import MODES, SERVE
 from faults.payments import payments
 from faults.senders import at_once
+from faults.syscalls import injected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +29,10 @@ PAYMENTS = 20
 SENDERS = 8
 LOCKED = 4.0  # seconds
 FULL = 3.0
+SLOW = 6.0
+SLOWEST = 1.4  # of a sync
+SYNCS = "fsync,fdatasync"
+WRITES = "pwrite64,ftruncate"
 DISK = "24m"
 DESCRIPTORS = 64
 MORE = 30_000_000  # bytes
@@ -185,6 +192,39 @@ async def disk_full(lab: Lab) -> None:
     said = Counter(sent.status for sent in trial.sender.log)
     assert said.keys() <= {200, 401, 503, None}, said
     assert said[503], "it was to be full"
+    lab.say(f"{said[503]} requests refused, {said[200]} acknowledged")
+    await trial.quiesce()
+
+
+async def journal_slow(lab: Lab) -> None:
+    """Each sync of the journal's disk takes up to a second and a half: webhooks wait for it, and none is refused."""
+    trial = lab.install(mode=lab.chance.choice(MODES))
+    await trial.gateway.start()
+    async with trial.sending():
+        for _ in range(lab.cycles):
+            await asyncio.sleep(0.5 + lab.chance.random())
+            late = int(1_000_000 * (0.1 + SLOWEST * lab.chance.random()))
+            async with injected(trial.gateway, SYNCS, f"delay_enter={late}"):
+                await asyncio.sleep(SLOW * lab.chance.random())
+    assert {sent.status for sent in trial.sender.log} <= {200, 401}
+    lab.say(f"the slowest answer took {trial.sender.slowest:.1f} s")
+    await trial.quiesce()
+
+
+async def journal_read_only(lab: Lab) -> None:
+    """The journal's file system has turned read-only, in the middle of anything: 503, and no 2xx for what is not
+    stored; once it can be written it goes on without a restart.
+    """
+    trial = lab.install(mode=lab.chance.choice(MODES))
+    await trial.gateway.start()
+    async with trial.sending():
+        for _ in range(lab.cycles):
+            await asyncio.sleep(0.5 + lab.chance.random())
+            async with injected(trial.gateway, f"{WRITES},{SYNCS}", "error=EROFS"):
+                await asyncio.sleep(0.5 + FULL * lab.chance.random())
+    said = Counter(sent.status for sent in trial.sender.log)
+    assert said.keys() <= {200, 401, 503, None}, said
+    assert said[503], "it was to be read-only"
     lab.say(f"{said[503]} requests refused, {said[200]} acknowledged")
     await trial.quiesce()
 

@@ -21,8 +21,9 @@ SLOW = 3.0  # seconds
 
 
 async def apis_fail(lab: Lab) -> None:
-    """Slow, errors, 429 with and without Retry-After, 401 midway, junk, half an answer, another payment's object, one
-    of the other mode: asked again or quarantined with a reason, and never is one payment's answer taken for another's.
+    """Slow, errors, 429 with and without Retry-After, 401 midway, junk, half an answer, a connection that ends in one,
+    another payment's object, one of the other mode: asked again or quarantined with a reason, and never is one
+    payment's answer taken for another's.
     """
     trial = lab.install(mode="process")
     others = {provider: [_object(provider) for _ in range(INTRUDERS)] for provider in NAMED}
@@ -36,6 +37,7 @@ async def apis_fail(lab: Lab) -> None:
         "junk": lambda provider: fail(provider, 200, body=b"<html>maintenance</html>"),
         "nothing": lambda provider: fail(provider, 200, body=b""),
         "half": lambda provider: fail(provider, 200, body=others[provider][0][: len(others[provider][0]) // 2]),
+        "cut": lab.apis.cut.add,
         "another's": lambda provider: fail(provider, 200, body=chance.choice(others[provider])),
         "other mode": lambda provider: fail(provider, 200, body=_live(others[provider][0])),
         "huge": lambda provider: fail(provider, 200, body=b'{"a":"' + b"a" * 5_000_000 + b'"}'),

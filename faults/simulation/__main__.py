@@ -7,25 +7,27 @@ import sys
 from collections import Counter
 
 from faults.simulation.broken import BROKEN
-from faults.simulation.world import Ports, simulate
+from faults.simulation.surroundings import Ports
+from faults.simulation.world import simulate
 
 
 def main() -> int:
     given = _arguments()
     ports = BROKEN[given.broken] if given.broken else Ports()
     seeds = [given.seed] if given.seed is not None else range(given.first, given.first + given.seeds)
-    events, faults, failed = 0, Counter[str](), 0
+    events, faults, told, failed = 0, Counter[str](), Counter[str](), 0
     for seed in seeds:
         outcome = simulate(seed, ports)
         events += outcome.events
         faults.update(outcome.faults)
+        told.update(outcome.told)
         failed += bool(outcome.violations)
         if outcome.violations or given.seed is not None:
             print(outcome, flush=True)
             for violation in outcome.violations:
                 print(f"  {violation}")
     print(f"{len(seeds)} seeds, {events} events, {faults.total()} faults, {failed} seeds with something wrong")
-    for name, count in sorted(faults.items()):
+    for name, count in (*sorted(faults.items()), *sorted(told.items())):
         print(f"  {count:6} {name}")
     return 1 if failed else 0
 

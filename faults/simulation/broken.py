@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from faults.simulation.broker import CHECKPOINTS, PARTITIONS, Place, SimulatedPublisher, within
 from faults.simulation.disk import Store
-from faults.simulation.world import Ports
+from faults.simulation.surroundings import Ports
 from paymux.errors import BrokerUnavailable
 from paymux.journal.changes import Overlay
 from paymux.publish.partitions import partition

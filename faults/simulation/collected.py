@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from faults.facts import Consumed, Delivery, Item, consumed, digest
 from faults.facts import Disk as Stored
 from faults.facts import Stored as Row
+from paymux.records import is_erased
 
 if TYPE_CHECKING:
     from faults.simulation.broker import Broker
@@ -27,6 +28,7 @@ def stored(disk: Disk) -> Stored:
                 proof=kept.proof,
                 sha256=kept.sha256.hex(),
                 body_sha256=digest(kept.delivery.body) if kept.delivery.body else None,
+                erased=row in tables.erased_rows,
             )
             for row, kept in tables.deliveries.items()
         ),
@@ -52,9 +54,10 @@ def _row(seq: int, row: OutboxRow) -> Row:
         event_id=record.event_id,
         topic=record.topic,
         key=seen.key,
-        sha256=seen.sha256,
+        sha256=None if is_erased(record) else seen.sha256,
         delivery_id=seen.delivery_id,
         sequence=seen.sequence,
+        replay=seen.replay,
     )
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from unittest.mock import patch
 from uuid import UUID
 
+from structlog.testing import capture_logs
+
 from paymux.http import webhooks
 from paymux.sandbox import samples
 
@@ -84,6 +86,7 @@ def of_the_seed(loop: Loop, chance: Chance) -> Iterator[None]:
         (samples, "answers", _answers),
     )
     with ExitStack() as stack:
+        stack.enter_context(capture_logs())
         for module, name, replacement in given:
             stack.enter_context(patch.object(module, name, replacement))
         random.seed(chance.dice.getrandbits(64))

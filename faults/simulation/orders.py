@@ -21,16 +21,25 @@ if TYPE_CHECKING:
 
 
 async def differing(tables: MemoryStore, accounts: Mapping[tuple[str, str], Account], dice: random.Random) -> list[str]:
-    """The keys whose state depends on the order, each with both states."""
+    """The keys whose state depends on the order, each with both states. What was erased cannot be told again."""
     stored = [kept.delivery for kept in tables.deliveries.values() if kept.delivery.body]  # hints leave none
     dice.shuffle(stored)
     journal = MemoryJournal()
     for delivery in stored:
         await journal.append(_entry(delivery, accounts[delivery.provider, delivery.account]))
     await journal.close()
-    keys = sorted(tables.payments.keys() | journal.store.payments.keys())
+    keys = sorted((tables.payments.keys() | journal.store.payments.keys()) - _erased(tables))
     states = {key: (_state(tables, key), _state(journal.store, key)) for key in keys}
     return [f"{key} is {one}, in another order {other}" for key, (one, other) in states.items() if one != other]
+
+
+def _erased(tables: MemoryStore) -> set[str]:
+    """By all of their names."""
+    keys = {key for item in tables.items if item.delivery in tables.erased_rows for key in item.payment_keys}
+    names = {
+        "/".join((*scope, alias)) for (scope, alias), key in tables.links.items() if "/".join((*scope, key)) in keys
+    }
+    return keys | names
 
 
 def _entry(delivery: Delivery, account: Account) -> Entry:

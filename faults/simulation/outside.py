@@ -1,10 +1,9 @@
-"""Who talks to paymux: providers that send webhooks until they are answered, and their APIs."""
+"""The providers as senders: stories told by webhooks, each sent again until it is answered."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
@@ -16,31 +15,24 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from faults.facts import Sent, digest
+from faults.simulation.accounts import ACCOUNT, FORGED, hints, secret, setups
 from faults.simulation.loop import this_loop
-from paymux.errors import ApiError
-from paymux.provider_api import Answer
 from paymux.providers import BY_NAME
-from paymux.sandbox.shapes import SHAPES
 from paymux.sandbox.signing import signed
-from paymux.sandbox.stories import STORIES, Held, Webhook, told
+from paymux.sandbox.stories import STORIES, Held, told
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from faults.simulation.apis import Apis
     from faults.simulation.nature import Chance, Clock
-    from paymux.delivery import ObjectRef
-    from paymux.sandbox.stories import Story
+    from paymux.sandbox.signing import Signed
+    from paymux.sandbox.stories import Story, Webhook
 
-ACCOUNT: Final = "acme"
-# The core providers and Stripe: every kind of proof and of lookup that the line knows.
-PROVIDERS: Final = ("flexportal", "flexprice", "flowglad", "flowlix", "stripe")
-TOLD: Final = tuple(story for story in STORIES if story.provider in PROVIDERS)
-SECRET: Final = "whsec_MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1u"
-FORGED: Final = "whsec_bm90IG91ciBzZWNyZXQgYXQgYWxsISEh"
 PATIENCE: Final = 20.0  # seconds that a provider waits for an answer
-_MAY_BE_SILENT: Final = frozenset({"flexportal", "flowglad"})
-# Acknowledging a hint promises that its object is asked for, which `unheard` looks at; it need not be stored itself.
-_HINTS: Final = frozenset({"flexportal"})
+TOGETHER: Final = 1.0  # seconds that an item waits for another to be sent with
+# Under which key of the body the items of those are that send several at once.
+_BATCHES: Final[Mapping[str, str]] = {"adyen": "notificationItems", "gocardless": "events"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +65,19 @@ def _request(path: str, headers: CIMultiDict[str], body: StreamReader, size: int
 
 @dataclass(slots=True, kw_only=True)
 class Providers:
-    """`post` brings a request to whoever listens and returns the status, or raises ConnectionError.
-
-    `client` is the client's log; `down` is the APIs' mood, `denied` how often each object was said not to be there.
+    """`post` brings a request to whoever listens and returns the status, or raises ConnectionError. `client` is the
+    client's log.
     """
 
     chance: Chance
     clock: Clock
     time: Callable[[], float]
+    apis: Apis
     post: Callable[[BaseRequest], Awaitable[int]]
     after_ack: Callable[[], None]
     client: list[Sent] = field(default_factory=list)
-    objects: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    denied: Counter[tuple[str, str]] = field(default_factory=Counter)
-    down: bool = False
     unanswered: int = 0
+    _waiting: dict[str, Webhook] = field(default_factory=dict)
 
     async def tell(self, story: Story, begins: float, pace: float) -> None:
         """One story; its steps follow each other, or overtake where the first must be sent again."""
@@ -95,20 +85,32 @@ class Providers:
         sending = []
         for step in list(told(story, self.clock.now())):
             if isinstance(step, Held):
-                self._hold(story.provider, step.body)
+                self.apis.hold(story.provider, step.body)
             else:
-                sending += [asyncio.create_task(self._send(story.provider, step)) for _ in range(self._copies())]
+                sending += [asyncio.create_task(self._say(story.provider, step)) for _ in range(self._copies())]
             await asyncio.sleep(self.chance.delay(pace))
         await asyncio.gather(*sending)
 
     def _copies(self) -> int:
         return 2 if self.chance.dice.random() < 0.1 else 1
 
-    def _hold(self, provider: str, body: bytes) -> None:
-        shape = SHAPES[provider]
-        found = orjson.loads(body)
-        found = next((found[key] for key in shape.wrapped if key in found), found)
-        self.objects[provider, found[shape.id_key_of(found)]] = shape.wrap(found).body
+    async def _say(self, provider: str, webhook: Webhook) -> None:
+        """Alone, or together with what another story says at that time."""
+        if provider in _BATCHES:
+            if other := self._waiting.pop(provider, None):
+                webhook = _joined(_BATCHES[provider], other, webhook)
+            elif await self._goes_along(provider, webhook):
+                return
+        await self._send(provider, webhook)
+
+    async def _goes_along(self, provider: str, webhook: Webhook) -> bool:
+        """Whether another one came in time to take it."""
+        self._waiting[provider] = webhook
+        await asyncio.sleep(self.chance.delay(TOGETHER))
+        if self._waiting.get(provider) is not webhook:
+            return True
+        del self._waiting[provider]
+        return False
 
     async def _send(self, provider: str, webhook: Webhook) -> None:
         """Until it is acknowledged, as providers do for days; what is forged once."""
@@ -125,38 +127,48 @@ class Providers:
             pause = min(pause * 2, 8.0)
 
     async def _attempt(self, provider: str, webhook: Webhook) -> int | None:
-        sent_at = self.time()
+        sent_at, sent = self.time(), self._signed(provider, webhook)
         try:
             async with asyncio.timeout(PATIENCE):
-                status: int | None = await self.post(self._request(provider, webhook))
+                status: int | None = await self.post(self._request(provider, sent))
         except (TimeoutError, ConnectionError):
             status = None
         self.client.append(
             Sent(
                 provider=provider,
                 account=ACCOUNT,
-                sha256=digest(webhook.body),
+                sha256=digest(sent.body),
                 sent_at=sent_at,
                 genuine=not webhook.forged,
                 event_key=webhook.message,
                 answered_at=None if status is None else self.time(),
-                status=None if provider in _HINTS else status,
+                status=None
+                if provider in hints()
+                else status,  # it need not be stored: `Apis.unheard` looks at its promise
             )
         )
         if self.client[-1].acked:
             self.after_ack()
         return status
 
-    def _request(self, provider: str, webhook: Webhook) -> BaseRequest:
-        scheme = BY_NAME[provider].scheme({})
-        secret = FORGED if webhook.forged else SECRET
-        sent = signed(scheme, secret=secret, body=webhook.body, message=webhook.message, at=self.clock.now())
+    def _signed(self, provider: str, webhook: Webhook) -> Signed:
+        settings = setups()[provider, ACCOUNT].settings
+        return signed(
+            BY_NAME[provider].scheme(settings.options),
+            secret=FORGED if webhook.forged else secret(provider),
+            body=webhook.body,
+            message=webhook.message,
+            at=self.clock.now(),
+            url=settings.public_url or "",
+        )
+
+    def _request(self, provider: str, sent: Signed) -> BaseRequest:
         loop = this_loop()
         protocol = BaseProtocol(loop)
         protocol.connection_made(asyncio.Transport())
         body = StreamReader(protocol, 2**20, loop=loop)
-        self._feed(body, webhook.body)
-        return _request(f"/webhooks/{provider}/{ACCOUNT}", CIMultiDict(sent.headers), body, len(webhook.body))
+        self._feed(body, sent.body)
+        return _request(f"/webhooks/{provider}/{ACCOUNT}", CIMultiDict(sent.headers), body, len(sent.body))
 
     def _feed(self, reader: StreamReader, body: bytes) -> None:
         """At once, or in two parts, or never the second."""
@@ -177,67 +189,17 @@ def _complete(reader: StreamReader, rest: bytes) -> None:
     reader.feed_eof()
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
-    """One provider's API, in place of paymux.provider_api.ProviderApi."""
-
-    providers: Providers
-    provider: str
-
-    async def get(self, ref: ObjectRef) -> Answer:
-        """Raises ApiError."""
-        chance = self.providers.chance
-        await asyncio.sleep(chance.delay(_API_SECONDS))
-        if self.providers.down:
-            raise ApiError("HTTP 502")
-        for what, probability, reason, retry_after in _API_FAULTS:
-            if chance.breaks(what, probability):
-                if reason == "unavailable":
-                    await asyncio.sleep(10.0)
-                self.providers.denied[self.provider, ref.id] += reason == "not_found"
-                raise ApiError(what, reason=reason, retry_after=retry_after)
-        body = self.providers.objects.get((self.provider, ref.id))
-        if body is None:
-            raise ApiError("HTTP 404", reason="not_found")
-        self._note(body)
-        await asyncio.sleep(chance.delay(_API_SECONDS))
-        return Answer(path=f"/{ref.object}/{ref.id}", query="", body=body)
-
-    def _note(self, body: bytes) -> None:
-        self.providers.client.append(
-            Sent(
-                provider=self.provider,
-                account=ACCOUNT,
-                sha256=digest(body),
-                sent_at=self.providers.time(),
-                via="lookup",
-            )
-        )
-
-
-_API_SECONDS: Final = 0.1
-_API_FAULTS: Final[tuple[tuple[str, float, str, float | None], ...]] = (
-    ("an API does not answer in time", 0.03, "unavailable", None),
-    ("an API wants to be left alone", 0.03, "rate_limited", 3.0),
-    ("an API does not know its object yet", 0.02, "not_found", None),
-)
-
-
-def unheard(providers: Providers, stored: Iterable[str]) -> list[str]:
-    """Objects whose newest state was announced, and is not among the digests that are stored. Two 404 are an answer."""
-    known = frozenset(stored)
-    return [
-        f"the newest answer about {provider} {name} is not stored"
-        for (provider, name), body in providers.objects.items()
-        if digest(body) not in known and providers.denied[provider, name] < 2
-    ]
+def _joined(items: str, one: Webhook, other: Webhook) -> Webhook:
+    """One body with the items of both."""
+    first, second = orjson.loads(one.body), orjson.loads(other.body)
+    return replace(other, body=orjson.dumps({**second, items: first[items] + second[items]}))
 
 
 def stories(chance: Chance, events: int) -> list[Story]:
     """Enough for at least so many events, also where an API keeps some of them to itself."""
     chosen: list[Story] = []
-    while sum(_events(story) for story in chosen if story.provider not in _MAY_BE_SILENT) < events:
-        chosen.append(chance.choice(TOLD))
+    while sum(_events(story) for story in chosen if not _may_be_silent(story.provider)) < events:
+        chosen.append(chance.choice(STORIES))
     return chosen
 
 
@@ -245,16 +207,6 @@ def _events(story: Story) -> int:
     return sum(not told.startswith("rejected") for told in story.tells)
 
 
-def accounts() -> list[dict[str, Any]]:
-    """The configuration: one account for each provider of the stories."""
-    return [
-        {
-            "provider": provider,
-            "name": ACCOUNT,
-            "secrets": [] if provider == "flexportal" else [SECRET],
-            "livemode": False,
-            "api_key": f"key_{provider}_0123456789",
-            "options": {"tenant_id": "bu_harbour_lease"} if provider == "flexportal" else {},
-        }
-        for provider in sorted({story.provider for story in TOLD})
-    ]
+def _may_be_silent(provider: str) -> bool:
+    """What its API says twice is an event once."""
+    return BY_NAME[provider].thin or provider in hints()

@@ -3,66 +3,82 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from faults.simulation import loop as loops
-from faults.simulation.disk import DiskJournal
-from faults.simulation.nature import START
-from faults.simulation.outside import Api, Providers, accounts
+from faults.simulation.accounts import setups
+from faults.simulation.apis import Api
+from faults.simulation.disk import TOPICS, DiskJournal
 from paymux.http.routes import routes
 from paymux.http.webhooks import Limits, Webhooks
+from paymux.journal.memory.archive import MemoryArchive
+from paymux.journal.memory.history import MemoryHistory
+from paymux.keeping.erasing import Erasing
 from paymux.lookup import Client, Lookups
-from paymux.providers import BY_NAME
 from paymux.relay import Relay
-from paymux.settings import load
-from paymux.settings.accounts import build_accounts
+from paymux.replay import Replays
+from paymux.replay.steps import Means
 
 if TYPE_CHECKING:
     import contextvars
 
     from aiohttp.web import BaseRequest
 
-    from faults.simulation.world import World
+    from faults.simulation.apis import Apis
+    from faults.simulation.surroundings import Surroundings
     from paymux.http.reports import Reports, Taken
     from paymux.provider_api import ProviderApi
-    from paymux.settings.accounts import AccountSetup, Name
+    from paymux.settings.accounts import AccountSetup
 
 
 class Gateway:
-    """One life of `paymux serve`, its relay aside."""
+    """One life of `paymux serve`; its relay is in it, or a process of its own."""
 
-    def __init__(self, world: World, context: contextvars.Context) -> None:
+    def __init__(self, around: Surroundings, context: contextvars.Context, *, relays: bool) -> None:
         self.process = loops.current()
-        self._world = world
         self.context = context
+        self._loop = around.loop
         self._open: list[asyncio.Future[int]] = []
         configured = setups()
-        self.journal = DiskJournal(world.disk, now=world.clock.now, store=world.ports.store)
+        self.journal = DiskJournal(around.disk, now=around.clock.now, store=around.ports.store)
         self.lookups = Lookups(
             journal=self.journal,
-            clients={name: _client(setup, world.providers) for name, setup in configured.items()},
-            clock=world.clock.now,
-            new_id=lambda: str(world.chance.uuid()),
-            jitter=world.chance.dice.random,
+            clients={name: _client(setup, around.apis) for name, setup in configured.items()},
+            clock=around.clock.now,
+            new_id=lambda: str(around.chance.uuid()),
+            jitter=around.chance.dice.random,
         )
         self.webhooks = Webhooks(
             routes=routes(configured.values()),
             journal=self.journal,
             limits=Limits(body_timeout=5.0, unverified_rate=100.0),
-            reports=cast("Reports", Witness(world)),
+            reports=cast("Reports", Witness(around)),
             is_ready=_ready,
             asked=self.lookups.wake,
-            now=world.clock.now,
+            now=around.clock.now,
         )
-        self._worker = asyncio.create_task(self.lookups.run())
+        archive, history = MemoryArchive(self.journal), MemoryHistory(self.journal)
+        self.replays = Replays(
+            Means(
+                journal=self.journal,
+                archive=archive,
+                accounts=lambda: {name: setup.account for name, setup in configured.items()},
+                topic=TOPICS.events,
+            ),
+            history,
+            clock=around.clock.now,
+            new_id=lambda: str(around.chance.uuid()),
+            backlog=self._backlog,
+        )
+        self.erasing = Erasing(self.journal, history, archive, topic=TOPICS.events)
+        self.relay = RelayRun(around, self.journal) if relays else None
+        self._workers = [asyncio.create_task(work) for work in (self.lookups.run(), self.replays.run())]
 
     async def take(self, request: BaseRequest) -> int:
         """Called by the world: its answer, or the end of the connection."""
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._open.append(answer)
-        self._world.loop.create_task(self._handle(request, answer), context=self.context)
+        self._loop.create_task(self._handle(request, answer), context=self.context)
         try:
             return await answer
         finally:
@@ -81,11 +97,14 @@ class Gateway:
         """In its own name: what is in flight is answered, then the journal is let go of."""
         self.webhooks.draining = True
         await self.webhooks.idle()
-        workers = [self._worker, *(run.worker for run in self._world.relays if run.process is self.process)]
+        workers = [*self._workers, *([self.relay.worker] if self.relay else [])]
         for worker in workers:
             worker.cancel()
         await asyncio.wait(workers)
         await self.journal.close()
+
+    async def _backlog(self) -> int:
+        return await self.journal.end(0) - await self.journal.mark(0)
 
     async def _handle(self, request: BaseRequest, answer: asyncio.Future[int]) -> None:
         try:
@@ -101,13 +120,13 @@ class Gateway:
 class RelayRun:
     """One life of a relay."""
 
-    def __init__(self, world: World, journal: DiskJournal) -> None:
+    def __init__(self, around: Surroundings, journal: DiskJournal) -> None:
         self.process = loops.current()
         self.relay = Relay(
             journal,
-            lambda: world.ports.publisher(world.broker, journal=world.disk.identity),
-            now=world.clock.now,
-            batch_rows=world.chance.dice.choice((1, 3, 20, 500)),
+            lambda: around.ports.publisher(around.broker, journal=around.disk.identity),
+            now=around.clock.now,
+            batch_rows=around.chance.dice.choice((1, 3, 20, 500)),
         )
         self.worker = asyncio.create_task(self.relay.run())
 
@@ -115,8 +134,8 @@ class RelayRun:
 class Witness:
     """In place of paymux.http.reports.Reports: what nobody foresaw is a finding."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
 
     def taken(self, taken: Taken) -> None:
         pass
@@ -131,17 +150,11 @@ class Witness:
         pass
 
     def failed(self, error: Exception) -> None:
-        self._world.wrong.append(f"an internal error: {error!r}")
+        self._around.wrong.append(f"an internal error: {error!r}")
 
 
-@cache
-def setups() -> dict[Name, AccountSetup]:
-    settings = load(None, {"PAYMUX_ACCOUNTS": json.dumps(accounts())})
-    return build_accounts(settings, BY_NAME, now=START)
-
-
-def _client(setup: AccountSetup, providers: Providers) -> Client:
-    api = Api(providers, setup.account.provider.name) if setup.account.provider.api else None
+def _client(setup: AccountSetup, apis: Apis) -> Client:
+    api = Api(apis, setup.account.provider.name) if setup.api_key else None
     return Client(account=setup.account, api=cast("ProviderApi | None", api))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
 import pytest
 from faults.checker import ASSERTIONS, check
-from faults.facts import Consumed, Disk, Facts, Stored, consumed, read, read_disk, write
+from faults.facts import Consumed, Delivery, Disk, Facts, Sent, Stored, consumed, read, read_disk, write
 from faults.gateways import furnish
 from faults.payments import payments
 from faults.recording import Recorder, consume
@@ -211,3 +211,82 @@ def test_a_file_that_a_copy_took_the_place_of(consumer, fails):
     facts = Facts(consumer=read_as(*consumer), disk=now, lost=(lost,))
     ours = {"in_commit_order", "published_once", "stored_is_published"}
     assert {violation.assertion for violation in check(facts)} & ours == fails
+
+
+@pytest.mark.parametrize(
+    ("again", "fails"),
+    [
+        ([(1, "e-1"), (2, "e-2")], set()),
+        ([(2, "e-2")], set()),  # what was erased is left out
+        ([(1, "e-1"), (2, "e-2"), (3, "e-1")], {"published_once"}),
+        ([(1, "e-2"), (2, "e-1")], {"in_commit_order"}),
+    ],
+)
+def test_a_replay(again, fails):
+    """Each of its records comes once and in order, as the events themselves did."""
+    rows = [stored(1, "e-1"), stored(2, "e-2")]
+    rows += [replace(stored(3, "e-1"), replay="job"), replace(stored(4, "e-2"), replay="job")]
+    records = [
+        *read_as("e-1", "e-2"),
+        *(replace(read_as(name)[0], offset=1 + place, replay="job") for place, name in again),
+    ]
+    facts = Facts(consumer=records, disk=Disk(outbox=tuple(rows)), quiesced=False)
+    ours = {"in_commit_order", "published_once"}
+    assert {violation.assertion for violation in check(facts)} & ours == fails
+
+
+def test_a_replay_that_is_not_marked():
+    """It is a second copy."""
+    facts = Facts(consumer=read_as("e-1", "e-1"), disk=Disk(outbox=(stored(1, "e-1"),)))
+    assert "published_once" in {violation.assertion for violation in check(facts)}
+
+
+@pytest.mark.parametrize(("body", "fails"), [(None, set()), ("e-1", {"bytes_are_kept"})])
+def test_what_was_erased(body, fails):
+    """Its body is gone, and only its body: the record must have been published, whatever it said."""
+    delivery = Delivery(
+        row=1,
+        id="d",
+        provider="p",
+        account="a",
+        via="webhook",
+        proof="signature",
+        sha256="e-1",
+        body_sha256=body,
+        erased=True,
+    )
+    disk = Disk(deliveries=(delivery,), outbox=(replace(stored(1, "e-1"), sha256=None),))
+    sent = Sent(provider="p", account="a", sha256="e-1", sent_at=0.0)
+    ours = {"bytes_are_kept", "stored_is_published"}
+    seen = check(Facts(client=[sent], disk=disk, consumer=read_as("e-1")))
+    assert {violation.assertion for violation in seen} & ours == fails
+    lost = check(Facts(client=[sent], disk=disk))
+    assert {violation.assertion for violation in lost} & ours == fails | {"stored_is_published"}
+
+
+@pytest.mark.parametrize(
+    ("change", "fails"),
+    [
+        ({}, set()),
+        ({"sha256": "other"}, {"stored_is_published"}),
+        ({"key": "other"}, {"stored_is_published", "in_commit_order"}),
+        ({"topic": "other"}, {"stored_is_published", "in_commit_order"}),
+        ({"sequence": 3}, {"in_commit_order"}),
+        ({"partition": 1, "offset": 0}, {"in_commit_order"}),
+        ({"offset": 0}, {"published_once"}),
+    ],
+)
+def test_a_record_that_is_not_what_was_stored(change, fails):
+    """Whatever of it differs is found, by the assertion that is about it."""
+    first, second = read_as("e-1", "e-2")
+    disk = Disk(outbox=(stored(1, "e-1"), stored(2, "e-2")))
+    ours = {"in_commit_order", "published_once", "stored_is_published"}
+    seen = check(Facts(consumer=[first, replace(second, **change)], disk=disk))
+    assert {violation.assertion for violation in seen} & ours == fails
+
+
+def test_records_without_a_sequence_in_another_order():
+    """Rows tell the order of what belongs to no payment."""
+    rows = tuple(replace(row, sequence=None) for row in (stored(1, "e-1"), stored(2, "e-2")))
+    records = [replace(record, sequence=None) for record in read_as("e-2", "e-1")]
+    assert "in_commit_order" in {each.assertion for each in check(Facts(consumer=records, disk=Disk(outbox=rows)))}

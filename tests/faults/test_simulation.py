@@ -3,23 +3,32 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from faults.simulation.broken import BROKEN
 from faults.simulation.world import EVENTS, FAULTS, simulate
 
+from paymux.providers import BY_NAME
+
 SEEDS = range(100)
 FEW = 40
+BESIDE = ("deliveries of several items", "deliveries erased", "events published again", "jobs done")
 
 
 def test_many_seeds():
-    """Crashes at any await, zombies, late and lost answers, commits of unknown outcome: every promise is kept."""
+    """Crashes at any await, zombies, late and lost answers, commits of unknown outcome, replays and erasures in the
+    middle of it: every promise is kept, for every provider.
+    """
     outcomes = [simulate(seed) for seed in SEEDS]
     assert [str(outcome) for outcome in outcomes if outcome.violations] == []
     assert min(outcome.events for outcome in outcomes) >= EVENTS
     assert min(sum(outcome.faults.values()) for outcome in outcomes) >= FAULTS
     assert len({name for outcome in outcomes for name in outcome.faults}) >= 20
+    told = sum((Counter(outcome.told) for outcome in outcomes), Counter())
+    expected = {*(f"events of {provider}" for provider in BY_NAME), *BESIDE}
+    assert not [name for name in expected if not told[name]], told
 
 
 @pytest.mark.parametrize("broken", BROKEN)

@@ -13,15 +13,18 @@ from cryptography.x509.oid import NameOID
 
 
 @cache
-def certificate(name: str) -> tuple[str, str]:
-    """PEM of a certificate for `name` with its private key, and of the authority that signed it. Valid for a year."""
+def certificate(name: str, at: datetime | None = None) -> tuple[str, str]:
+    """PEM of a certificate for `name` with its private key, and of the authority that signed it. Valid for a year,
+    from the day before `at`; None: now.
+    """
+    since = (at or datetime.now(UTC)) - timedelta(days=1)
     authority_key, key = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
     authority, own = _called("paymux sandbox"), _called(name)
-    by_itself = _certificate(authority, authority, authority_key.public_key(), authority_key)
+    by_itself = _certificate(authority, authority, authority_key.public_key(), authority_key, since)
     root = _signed(
         by_itself.add_extension(_AUTHORITY, critical=True).add_extension(_USAGE, critical=True), authority_key
     )
-    leaf = _certificate(own, authority, key.public_key(), authority_key).add_extension(
+    leaf = _certificate(own, authority, key.public_key(), authority_key, since).add_extension(
         x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
     )
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -47,17 +50,16 @@ def _called(common: str) -> x509.Name:
 
 
 def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, authority: rsa.RSAPrivateKey
+    subject: x509.Name, issuer: x509.Name, key: rsa.RSAPublicKey, authority: rsa.RSAPrivateKey, since: datetime
 ) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=365))
+        .not_valid_before(since)
+        .not_valid_after(since + timedelta(days=366))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False)
     )

@@ -40,9 +40,15 @@ class Rejected(PaymuxError):
     """Not proven. Reasons: signature_missing, signature_malformed, signature_mismatch, signature_duplicated,
     too_old, too_new, static_secret_missing, static_secret_mismatch, path_token_mismatch, hint_malformed,
     certificate_url, certificate_untrusted, signature_reused.
+
+    `age`: how many seconds before it came it was signed, as it says, where that is the reason.
     """
 
     reason = "signature_mismatch"
+
+    def __init__(self, detail: str = "", *, reason: str | None = None, age: int | None = None) -> None:
+        super().__init__(detail, reason=reason)
+        self.age = age
 
 
 class NeedsCertificate(PaymuxError):

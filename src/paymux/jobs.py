@@ -26,7 +26,8 @@ Step = Callable[[Job], Awaitable[int]]
 
 BACKLOG: Final = 2000  # events that wait for Kafka: then jobs wait, too
 WAIT_SECONDS: Final = 0.05
-RECENT: Final = 1000
+MOST: Final = 1000
+UNDER_WAY: Final = frozenset({JobState.QUEUED, JobState.RUNNING})
 
 
 class Lane:
@@ -49,11 +50,8 @@ class Lane:
 
     async def waiting(self) -> list[Job]:
         """Those that are to be worked on, the oldest first."""
-        found = [
-            job
-            for job in await self._history.jobs(limit=RECENT)
-            if job.kind in self._steps and job.state in (JobState.QUEUED, JobState.RUNNING)
-        ]
+        under_way = await self._history.jobs(limit=MOST, states=UNDER_WAY)
+        found = [job for job in under_way if job.kind in self._steps]
         return sorted(found, key=lambda job: (job.created_at, job.id))
 
     async def work(self, job: Job) -> Job:

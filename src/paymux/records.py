@@ -170,7 +170,13 @@ def republished(record: Record, *, replay_id: str, topic: str | None) -> Record:
     if value.count(_NO_REPLAY) == 1:  # metadata may hold anything; then the header alone says it
         value = value.replace(_NO_REPLAY, b'"replay_id":"%b"' % replay_id.encode())
     headers = tuple((name, each) for name, each in record.headers if name != REPLAY)
-    return replace(record, topic=topic or record.topic, value=value, headers=(*headers, (REPLAY, replay_id.encode())))
+    return Record(
+        event_id=record.event_id,
+        topic=topic or record.topic,
+        key=record.key,
+        value=value,
+        headers=(*headers, (REPLAY, replay_id.encode())),
+    )
 
 
 def erased(record: Record) -> Record:
@@ -214,17 +220,7 @@ def _event(
         "dispute": None,
         "payout": None,
         "lifecycle": life,
-        "origin": {
-            "delivery_id": delivery.id,
-            "event_key": spoken.event_key,
-            "event_type": item.event_type,
-            "received_at": delivery.received_at,
-            "via": delivery.via,
-            "proof": spoken.verified.proof,
-            "mapping": account.mapping,
-            "replay_id": None,
-            "corrects": None,
-        },
+        "origin": _origin(spoken),
     }
     data[block.entity] = block
     return {
@@ -237,6 +233,21 @@ def _event(
         "datacontenttype": "application/json",
         "dataschema": DATASCHEMA,
         "data": data,
+    }
+
+
+def _origin(spoken: Spoken) -> dict[str, Any]:
+    verified = spoken.verified
+    return {
+        "delivery_id": verified.delivery.id,
+        "event_key": spoken.event_key,
+        "event_type": spoken.item.event_type,
+        "received_at": verified.delivery.received_at,
+        "via": verified.delivery.via,
+        "proof": verified.proof,
+        "mapping": spoken.account.mapping,
+        "replay_id": None,
+        "corrects": None,
     }
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from paymux.cli import main
+from paymux.cli.restore import _told
 from paymux.journal.audit import Act
 from paymux.journal.sqlite import SqliteJournal
+from paymux.keeping.restoring import Restored
 from tests.journal.tiny import put, says
 
 CONFIG = """
@@ -84,6 +88,28 @@ def test_a_backup_and_back_again(here):
     forced = paymux("restore", here / "copy.db", *config, "--without-kafka", "--force")
     assert forced.exit_code == 0
     assert "what was there is" in forced.stdout
+    assert "Kafka was not asked" in forced.stdout
+
+
+def test_what_is_told_of_a_copy_that_is_back():
+    """How far Kafka was, and what of it the copy does not have; where it was not asked, nothing of the kind."""
+    facts = {"deliveries": 5, "end": 9, "position": 7, "taken": 1234, "ahead": 3, "aside": None}
+    done = Restored(identity="new", parent="old", **facts)
+    lines = _told(done, Path("paymux.db"), asked=True)
+    assert [re.findall(r"[\d,]+", line.replace(",", "")) for line in lines] == [["5"], ["7", "9"], [], ["1234"], ["3"]]
+    unasked = _told(done, Path("paymux.db"), asked=False)
+    assert (unasked[:2], "1,234" in "".join(unasked)) == (lines[:2], False)
+
+
+@pytest.mark.parametrize("more", [("--accept-doubles",), ("--instead-of", "another")])
+def test_an_answer_to_what_is_not_asked(here, more):
+    """Whoever says both means something else: nothing is done."""
+    config = ("--config", here / "paymux.toml")
+    assert paymux("backup", here / "copy.db", *config).exit_code == 0
+    before = (here / "paymux.db").read_bytes()
+    refused = paymux("restore", here / "copy.db", *config, "--force", "--without-kafka", *more)
+    assert (refused.exit_code, "is not asked" in refused.stderr) == (2, True)
+    assert (here / "paymux.db").read_bytes() == before
 
 
 def test_erasing_by_command(here):

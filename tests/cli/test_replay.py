@@ -134,6 +134,8 @@ def test_a_wrong_amount_is_corrected(run):
 
 def test_quarantine_is_retried_and_discarded(run):
     """Still not understood it stays; discarded it is gone, with a reason in the trail."""
+    dry = json.loads(run("quarantine", "retry", "--dry-run").stdout)
+    assert dry == {"kind": "retry", "counts": {"deliveries": 1, "quarantined to quarantined": 1}}
     told = json.loads(run("quarantine", "retry", "--json").stdout)
     assert told["counts"] == {"deliveries": 1, "unchanged": 1}
     assert json.loads(run("quarantine", "list", "--json").stdout)["count"] == 1
@@ -160,23 +162,41 @@ def test_an_export_and_an_import(run):
     assert [action for (action,) in rows("SELECT action FROM audit ORDER BY row")] == ["export.deliveries", "import"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "says"),
-    [
-        (("replay", "republish", "--provider", "paypal"), 1, "nothing fits"),
-        (("replay", "diff", "--since", "1h", "--until", "2h"), 1, "until"),
-        (("replay", "pause", "nope"), 1, "no job nope"),
-        (("replay", "show", "nope"), 1, "no job nope"),
-        (("replay", "changes", "nope"), 0, "no change"),
-        (("replay", "republish", "--rate", "0"), 2, "--rate"),
-        (("replay", "teleport"), 2, "No such command"),
-    ],
-    ids=["nothing fits", "no time between", "unknown", "unknown to show", "no changes", "no rate", "no such command"],
-)
-def test_an_order_that_cannot_be(run, arguments, code, says):
+# What is asked for, the exit code, and a word of what is said.
+IMPOSSIBLE = {
+    "replay republish --provider paypal": (1, "nothing fits"),
+    "replay republish --topic no/topic": (1, "topic"),
+    "replay republish --rate 0": (2, "--rate"),
+    "replay republish --rate inf": (1, "rate"),
+    "replay republish --rate nan": (1, "rate"),
+    "replay diff --since 1h --until 2h": (2, "until"),
+    "replay pause nope": (1, "no job nope"),
+    "replay show nope": (1, "no job nope"),
+    "replay changes nope": (1, "no job nope"),
+    "replay changes nope --all": (1, "no job nope"),
+    "replay teleport": (2, "No such command"),
+    "quarantine show --outcome events": (1, "not quarantined"),
+    "quarantine retry --outcome events": (1, "not quarantined"),
+    "quarantine discard --outcome lookup --provider flowlix --why x": (1, "quarantined"),
+    "quarantine discard --outcome events --reason shape --why x": (2, "no reason"),
+    "deliveries list --payment p1": (2, "PROVIDER/ACCOUNT/ID"),
+    "deliveries list --since 1h --until 2h": (2, "until"),
+}
+
+
+def test_an_order_that_cannot_be(run):
     """A clear word, the documented exit code, and nothing published."""
-    assert says in run(*arguments, code=code).output
+    for told, (code, says) in IMPOSSIBLE.items():
+        assert says in run(*told.split(), code=code).output, told
     assert rows("SELECT count(*) FROM outbox") == [(2,)]
+
+
+def test_a_job_that_is_not_there(run):
+    """The nearest ones are named."""
+    job = json.loads(run("replay", "republish", "--json").stdout)
+    for command in ("show", "changes", "resume"):
+        for told in (job["id"][:9], job["id"][:-1] + "x"):
+            assert f"the nearest are {job['id']}" in run("replay", command, told, code=1).output
 
 
 @pytest.mark.parametrize("run", ["by serve"], indirect=True)

@@ -58,7 +58,16 @@ async def fill(path):
     for number, reason in enumerate(["too_old"] * 5 + ["body_timeout"]):
         at, address = NOON + timedelta(seconds=number), f"192.0.2.{number}"
         opened.reject(
-            Rejection(at=at, provider="stripe", account="acme", reason=reason, address=address, size=number, sha256="")
+            Rejection(
+                at=at,
+                provider="stripe",
+                account="acme",
+                reason=reason,
+                address=address,
+                size=number,
+                sha256="",
+                age=400 + number if reason == "too_old" else None,
+            )
         )
     await opened.close()
 
@@ -197,7 +206,7 @@ def test_rejections_in_groups(journal):
     done = paymux("rejections", "--journal", journal)
     assert done.exit_code == 0
     assert "5  stripe/acme           too_old" in done.stdout
-    assert "this machine's clock is ahead" in done.stdout
+    assert "signed 404 seconds before it came: this machine's clock is ahead" in done.stdout
     assert "and 2 more" in done.stdout
     first, second = lines(paymux("rejections", "--journal", journal, "--json"))
     assert (first["reason"], first["count"], len(first["addresses"])) == ("too_old", 5, 5)

@@ -166,6 +166,32 @@ def test_half_a_line(house):
     assert "half.jsonl:3" in told.stderr
 
 
+# Of a line of an export: what is changed in it, and a word of what is said.
+ODD = [
+    ({"received_at": "2026-11-01T00:00:00"}, "RFC 3339"),
+    ({"received_at": 5}, "no delivery of an export"),
+    ({"headers": [["x-a", "1\r\nx-b: 2"]]}, "end of a line"),
+    ({"headers": [["x-a\n", "1"]]}, "end of a line"),
+    ({"headers": [["", "1"]]}, "no name"),
+    ({"headers": [["x:a", "1"]]}, "no name"),
+    ({"asked": {"ref": {}, "occurred_at": None}}, "no delivery of an export"),
+    ({"account": "nobody"}, "there is no account flowlix/nobody"),
+]
+
+
+def test_odd_lines_of_an_export(house):
+    """Each is named and counted, and the good ones before and after them are taken."""
+    run("export", "deliveries", "--to", "out.jsonl", "--config", "old.toml")
+    first, *others = (house / "out.jsonl").read_bytes().splitlines()
+    odd = [orjson.dumps(orjson.loads(first) | more) for more, _ in ODD]
+    (house / "odd.jsonl").write_bytes(b"\n".join([first, *odd, *others]))
+    told = run("replay", "--from-file", "odd.jsonl", "--trust", "--config", "new.toml", "--json", code=1)
+    assert json.loads(told.stdout)["unreadable"] == len(ODD)
+    for _, says in ODD:
+        assert says in told.stderr
+    assert rows("new.db", "SELECT count(*) FROM deliveries") == [(1 + len(others),)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

@@ -102,6 +102,8 @@ async def test_v21_every_bad_signature_gets_the_same_401(reason):
     async with running() as world:
         got = await world.post(**BAD_SIGNATURES[reason]())
         assert await world.reasons() == [reason]
+        (rejection,) = await world.journal.rejections(10)
+        assert (rejection.age is None) == (reason not in ("too_old", "too_new"))
         assert world.kept == 0
         assert f'paymux_rejections_total{{provider="stripe",reason="{reason}"}} 1.0' in world.metrics.render().decode()
     assert (got.status, got.body) == (401, b'{"error":"unauthorized"}')

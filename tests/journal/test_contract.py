@@ -1109,6 +1109,17 @@ async def test_of_what_was_published_the_newest_stays(make_journal, clock):
     assert [row.seq for row in await journal.read(0, 5, 9)] == [6]
 
 
+async def test_a_body_goes_together_with_what_was_published_of_it(journal):
+    """In one step, of which the number is told; the newest record stays, and so does that of a body that stays."""
+    await put(journal, paid("e0", "p0"), says("no such type", "q0"))
+    for number in range(1, 4):
+        await put(journal, paid(f"e{number}", f"p{number}"))
+    await journal.advance(0, 5)
+    assert [await journal.expire(LATER, 100) for _ in range(2)] == [5, 0]
+    kept = [await journal.chain(0, seq) is not None for seq in range(1, 6)]
+    assert kept == [True, True, False, False, True]
+
+
 async def test_what_is_needed_keeps_its_body(journal):
     """Quarantined, waiting for a lookup, or not published yet."""
     await put(journal, says("no such type", "q1"))
@@ -1121,6 +1132,15 @@ async def test_what_is_needed_keeps_its_body(journal):
     await journal.advance(0, 3)
     await journal.expire(LATER, 100)
     assert await left(journal) == [True, True, False, False]
+
+
+async def test_a_clock_that_was_wrong_for_a_while(journal):
+    """What came between rows of another time keeps its body until its own time is old."""
+    for days in (0, 1, -9000, 2):
+        await append(journal, batch(paid(f"e{days}", f"p{days}"), received_at=NOON + timedelta(days=days)))
+    await journal.advance(0, 4)
+    await journal.expire(NOON + timedelta(days=0.5), 100)
+    assert await left(journal) == [False, True, False, True]
 
 
 async def test_bodies_are_let_go_of_in_steps(journal):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
-from paymux.journal.history import Sought
+from paymux.delivery import Proof, Verified, Via
+from paymux.journal.history import QuarantineGroup, Retained, Sought, StoredItem
 from paymux.journal.memory import MemoryJournal
 from paymux.journal.memory.history import MemoryHistory
 from paymux.journal.sqlite import SqliteJournal
@@ -202,3 +207,271 @@ async def test_rejections(both):
         journal.reject(rejection(number))
     await put(journal, paid("e1", "p1"))
     assert [each.size for each in await history.rejections(2)] == [2, 1]
+
+
+async def test_an_import_of_old_payloads_keeps_them(both):
+    """A body is old by when it came to us, whatever an import says of when somebody else received it; then it goes,
+    with what came before it.
+    """
+    journal, history = both
+    day = timedelta(days=1)
+    await append(journal, batch(paid("e1", "p1"), received_at=NOON))
+    for number in range(1, 4):
+        came = UUID(int=(int((NOON + number * day).timestamp() * 1000) << 80) | 7 << 76 | 2 << 62)
+        old = batch(paid(f"i{number}", f"q{number}"), id=str(came), via=Via.IMPORT, received_at=NOON - 400 * day)
+        await append(journal, old)
+    await journal.advance(0, 5)
+    await append(journal, batch(paid("e2", "p2"), received_at=NOON + 4 * day))  # stores the mark, too
+    sweeps = {}
+    for days in (-300, 1.5, 3.5, 9):
+        before = NOON + days * day
+        told = await history.retained(before)
+        sweeps[days] = (told.old_bodies, told.held)
+        await journal.expire(before, 100)
+        assert (await history.retained(NOON)).bodies == 5 - sum(old for old, _ in sweeps.values())
+    assert sweeps == {-300: (0, 0), 1.5: (2, 0), 3.5: (2, 0), 9: (1, 0)}
+
+
+# --- what is kept, and since when
+
+
+async def test_what_is_kept(both):
+    """Bodies and records, and what of them is old enough to go and may; nothing, of nothing."""
+    journal, history = both
+    later = NOON + timedelta(days=9999)
+    assert await history.retained(later) == Retained(
+        bodies=0, oldest=None, records=0, old_bodies=0, old_records=0, held=0
+    )
+    odd = batch(says("odd", "q1"))
+    await append(journal, odd)
+    for number in range(1, 5):
+        await put(journal, paid(f"e{number}", f"p{number}"))
+    await journal.advance(0, 3)
+    await put(journal, paid("e5", "p5"))  # the mark goes along with a commit
+    await settled(history, 1)
+    assert await history.retained(later) == Retained(
+        bodies=6, oldest=odd.delivery.received_at, records=6, old_bodies=2, old_records=1, held=4
+    )
+    assert (await history.retained(NOON)).held == 0
+
+
+async def settled(history, row):
+    """Once the mark is stored, which reads from outside wait for."""
+    while not (await history.records([row]))[0].is_published:
+        await asyncio.sleep(0.01)
+
+
+async def test_in_which_minutes_a_provider_was_heard(both):
+    """By hours, one bit for each minute, from the hour of a time on; each account's are its own."""
+    journal, history = both
+    for minutes in (0, 0, 5, 59, 61, 125):
+        number = minutes + 1000
+        await append(
+            journal,
+            batch(paid(f"e{number}", f"p{number}"), received_at=NOON + timedelta(minutes=minutes)),
+        )
+    first = int(NOON.timestamp()) // 3600
+    every = {first: 1 | 1 << 5 | 1 << 59, first + 1: 1 << 1, first + 2: 1 << 5}
+    assert await history.heard(("tiny", "acme"), NOON) == every
+    assert list(await history.heard(("tiny", "acme"), NOON)) == sorted(every)
+    assert await history.heard(("tiny", "acme"), NOON + timedelta(minutes=119)) == {
+        hour: minutes for hour, minutes in every.items() if hour > first
+    }
+    assert await history.heard(("tiny", "other"), NOON) == {}
+    assert await history.heard(("other", "acme"), NOON) == {}
+
+
+async def test_when_something_was_quarantined(both):
+    """A time for each item, newest first, from a time on."""
+    journal, history = both
+    times = []
+    for number in range(3):
+        sent = batch(says("odd", f"a{number}"), says("odd", f"b{number}"), paid(f"e{number}", f"p{number}"))
+        times.append(sent.delivery.received_at)
+        await append(journal, sent)
+        await put(journal, paid(f"f{number}", f"g{number}"))
+    newest, middle, oldest = reversed(times)
+    assert list(await history.quarantined_at(NOON)) == [newest, newest, middle, middle, oldest, oldest]
+    assert list(await history.quarantined_at(middle)) == [newest, newest, middle, middle]
+    assert list(await history.quarantined_at(newest + timedelta(seconds=9))) == []
+
+
+async def test_a_delivery_with_every_value_that_shows(both):
+    """Its digest and each item's own words too; an item of which nothing is known says so."""
+    journal, history = both
+    sent = batch(
+        paid("e1", "p1", livemode=True, after=7),
+        paid("e2", "p2", livemode=False, amount="many"),
+        says("ping", None, after=None),
+        url="https://pay.example/hook",
+        method="PUT",
+    )
+    await append(journal, Verified(sent.delivery, Proof.STATIC, None))
+    await put(journal, paid("e1", "p1", livemode=True, after=7))
+    found = await history.delivery(sent.delivery.id)
+    assert (found.sha256, found.proof, found.secret) == (
+        hashlib.sha256(sent.delivery.body).hexdigest(),
+        "static",
+        None,
+    )
+    understood, unknown, ignored = found.items
+    assert understood == StoredItem(
+        position=0,
+        event_key="e1",
+        event_type="payment",
+        occurred_at=NOON + timedelta(seconds=7),
+        livemode=True,
+        result="new",
+        outcome="events",
+        reason=None,
+        path=None,
+        detail=None,
+        payments=("tiny/acme/p1",),
+    )
+    assert (unknown.event_key, unknown.livemode, unknown.outcome) == ("e2", False, "quarantined")
+    assert (unknown.reason, unknown.path) == ("shape", "/items/1/amount")
+    assert unknown.detail is not None
+    assert not found.erased
+    assert ignored == replace(
+        understood,
+        position=2,
+        event_key=None,
+        event_type="ping",
+        occurred_at=None,
+        livemode=None,
+        outcome="ignored",
+        payments=(),
+    )
+    request = await history.request(sent.delivery.id)
+    assert (request.method, request.path, request.url) == ("PUT", "/webhooks/tiny/acme", "https://pay.example/hook")
+    other = await history.delivery((await history.deliveries(Sought(), limit=1)).deliveries[0].id)
+    assert [each.result for each in other.items] == ["duplicate"]
+
+
+async def test_records_of_deliveries(both):
+    """Those that the outbox has of them, in order, each as it goes out."""
+    journal, history = both
+    for number in range(3):
+        await put(journal, paid(f"e{number}", f"p{number}"))
+    rows = await journal.read(0, 0, 9)
+    found = await history.records([3, 1])
+    assert [(each.seq, each.delivery, each.created_at, each.record) for each in found] == [
+        (row.seq, row.seq, row.created_at, row.record) for row in rows if row.seq != 2
+    ]
+
+
+async def test_the_links_of_a_payment(both):
+    """All other names of it, in order; another payment's are not among them."""
+    journal, history = both
+    await put(journal, paid("e1", "p1", aliases=["c2", "c1"]), paid("e2", "p2", aliases=["c3"]))
+    assert (await history.payment("tiny/acme/c1")).key == "tiny/acme/p1"
+    assert (await history.payment("tiny/acme/c1")).links == ("c1", "c2")
+    assert (await history.payment("tiny/acme/p2")).links == ("c3",)
+
+
+async def test_payments_in_order_and_no_more_than_asked_for(both):
+    """By the beginning of their keys."""
+    journal, history = both
+    await put(journal, *(paid(f"e{number}", f"p{number}") for number in (3, 1, 2)))
+    assert list(await history.payments("p", limit=2)) == ["tiny/acme/p1", "tiny/acme/p2"]
+    assert list(await history.payments("tiny/acme/p", limit=9)) == [f"tiny/acme/p{number}" for number in (1, 2, 3)]
+
+
+async def test_a_quarantine_group_with_every_value(both):
+    """What is alike in every respect that shows is one group; the newest delivery stands for it."""
+    journal, history = both
+    other = replace(ACCOUNT, name="other")
+    sent = [batch(says("odd", f"e{number}")) for number in range(3)]
+    for each in sent:
+        await append(journal, each)
+    await append(journal, batch(says("odd", "e9"), account="other"), other)
+    first, second = await history.quarantine()
+    assert first == QuarantineGroup(
+        provider="tiny",
+        account="acme",
+        event_type="odd",
+        reason="unknown_event_type",
+        path=None,
+        count=3,
+        first=sent[0].delivery.received_at,
+        last=sent[2].delivery.received_at,
+        delivery=sent[2].delivery.id,
+    )
+    assert (second.account, second.count) == ("other", 1)
+
+
+async def test_rejections_with_every_value(both):
+    """As they were told."""
+    journal, history = both
+    journal.reject(rejection(1))
+    await put(journal, paid("e1", "p1"))
+    assert list(await history.rejections(9)) == [rejection(1)]
+
+
+async def test_a_search_that_passes_over_much(both, monkeypatch):
+    """A page may be short; the following ones have the rest. A payment's deliveries are found at once."""
+    monkeypatch.setattr(sqlite_history, "STEP", 1)
+    monkeypatch.setattr(sqlite_history, "MOST_STEPS", 2)
+    journal, history = both
+    await fill(journal)
+    assert await keys(history, payment="tiny/acme/p1") == ["e7", "e4", "e1"]
+    found, before, pages = [], None, 0
+    while True:
+        page = await history.deliveries(Sought(event_type="payment"), limit=100, before=before)
+        found += [each.items[0].event_key for each in page.deliveries]
+        pages += 1
+        if (before := page.next) is None:
+            break
+    assert found == [f"e{number}" for number in range(7, -1, -1)]
+    assert pages == (1 if isinstance(journal, MemoryJournal) else 5)
+
+
+async def test_what_an_operator_erased(both):
+    """It says so; the others do not."""
+    journal, history = both
+    await put(journal, paid("e1", "p1"))
+    await put(journal, paid("e2", "p2"))
+    await journal.change(lambda unit: unit.erase([1], {}))
+    newest, oldest = (await history.deliveries(Sought(), limit=9)).deliveries
+    assert ((newest.erased, newest.size is None), (oldest.erased, oldest.size)) == ((False, False), (True, None))
+
+
+async def test_an_item_that_speaks_of_two(both):
+    """A refund that was heard of before its payment speaks of both."""
+    journal, history = both
+    await put(journal, says("refund", "e1", "r1", status="pending", by="c1"))
+    await put(journal, paid("e2", "p1", aliases=["c1"]))
+    sent = batch(says("refund", "e3", "r1", status="succeeded", by="c1", after=9))
+    await append(journal, sent)
+    (item,) = (await history.delivery(sent.delivery.id)).items
+    assert set(item.payments) == {"tiny/acme/r1", "tiny/acme/p1"}
+
+
+async def test_where_in_a_body_it_was_quarantined(both):
+    """A group for each place."""
+    journal, history = both
+    await put(journal, paid("e1", "p1", amount="many"), paid("e2", "p2", refunded="some"))
+    groups = await history.quarantine()
+    assert sorted((group.reason, group.path, group.count) for group in groups) == [
+        ("shape", "/items/0/amount", 1),
+        ("shape", "/items/1/refunded", 1),
+    ]
+
+
+async def test_a_payment_whose_id_has_slashes(both):
+    """They are a part of it."""
+    journal, history = both
+    await put(journal, paid("e1", "p/1/b", aliases=["c/1"]))
+    assert (await history.payment("tiny/acme/p/1/b")).links == ("c/1",)
+    assert (await history.payment("tiny/acme/c/1")).key == "tiny/acme/p/1/b"
+
+
+async def test_which_records_are_known_to_be_published(both):
+    """None at first; then those up to the mark, itself included."""
+    journal, history = both
+    for number in range(3):
+        await put(journal, paid(f"e{number}", f"p{number}"))
+    assert [record.is_published for record in await history.records([1, 2, 3])] == [False] * 3
+    await journal.advance(0, 2)
+    await put(journal, paid("e9", "p9"))  # stores the mark
+    assert [record.is_published for record in await history.records([1, 2, 3])] == [True, True, False]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
+import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from paymux.delivery import ObjectRef
 from paymux.errors import JournalUnavailable
 from paymux.journal import Rejection
-from paymux.journal.sqlite import SqliteJournal, outbox
+from paymux.journal.sqlite import SqliteJournal, is_held, outbox
 from paymux.journal.sqlite.outbox import SqliteOutbox
 from paymux.journal.sqlite.rows import _dump_pairs, header_pairs
 from paymux.journal.sqlite.store import RING
 from paymux.signatures import confirmed
 from tests.journal.stored import query
+from tests.journal.test_contract import faulty, no_room
 from tests.journal.tiny import NOON, answered, append, put, says
 
 
@@ -84,6 +88,49 @@ async def test_names_that_nobody_foresaw_are_read_by_themselves(journal):
     assert list(view.orphans(scope, "c1")) == []
     assert view.link(("tiny", "other"), "c1") is None
     assert list(view.orphans(("tiny", "other"), "c9")) == []
+    known, seen = view.known("tiny/acme/p1"), view.seen(scope, "e1")
+    assert (known.sequence, seen.delivery) == (1, 1)
+    assert (view.known("tiny/acme/nobody"), view.seen(scope, "e9"), view.seen(("tiny", "other"), "e1")) == (None,) * 3
+    assert (view.row_of("nobody"), view.job("nobody"), view.lookup(scope, ObjectRef(object="payment", id="x"))) == (
+        None,
+    ) * 3
+
+
+async def test_a_connection_that_saw_an_error_is_closed(journal):
+    """The next decision reads over another one: nothing of the old one's transaction is left."""
+    await put(journal, says("payment", "e1", status="succeeded"))
+    before = journal._store.connection
+    with pytest.raises(JournalUnavailable, match="KeyError"):
+        await journal.change(lambda _: {}["a bug"])
+    await journal._store.rollback()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        before.execute("SELECT 1")
+    await journal._store.rollback()  # nothing is open
+    assert (await put(journal, says("payment", "e1", status="succeeded")))[0].result == "duplicate"
+
+
+async def test_a_mark_that_could_not_be_stored(journal, monkeypatch):
+    """Nobody is told of it: the next commit takes it along."""
+    heard = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: heard.append(context))
+    monkeypatch.setattr("paymux.journal.sqlite.LAZY_MARK", 0.01)
+    with faulty(journal, no_room):
+        await journal.advance(0, 7)
+        await asyncio.sleep(0.1)
+    gc.collect()
+    assert heard == []
+    assert query(journal, "SELECT seq FROM marks") == []
+    await put(journal, says("payment", "e1", status="succeeded"))
+    assert query(journal, "SELECT seq FROM marks") == [(7,)]
+
+
+async def test_whether_a_journal_is_in_use(journal, tmp_path):
+    """While it is open, and not any more; asking holds nothing, whether there is a journal or not."""
+    assert is_held(tmp_path / "paymux.db")
+    await journal.close()
+    assert not is_held(tmp_path / "paymux.db")
+    assert not is_held(tmp_path / "nowhere.db")
+    await (await SqliteJournal.open(tmp_path / "paymux.db")).close()
 
 
 async def test_a_row_has_the_time_of_its_commit(tmp_path):

@@ -106,6 +106,15 @@ async def test_a_copy_that_is_interrupted(journal, tmp_path):
     assert [file.name for file in tmp_path.iterdir() if "copy" in file.name] == []
 
 
+async def test_what_is_left_of_a_copy_is_no_copy(journal, tmp_path):
+    """A copy begins with an empty file, whatever was left under its name, beside it too."""
+    for name in ("copy.db.partial", "copy.db.partial-wal", "copy.db.partial-journal"):
+        (tmp_path / name).write_bytes(b"torn " * 2000)
+    found = back_up(journal.path, tmp_path / "copy.db", silent)
+    assert found.bytes == (tmp_path / "copy.db").stat().st_size
+    assert sorted(file.name for file in tmp_path.iterdir() if "copy" in file.name) == ["copy.db"]
+
+
 KILLED = """
 import os, pathlib, signal, sys
 from paymux.keeping.backup import back_up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -235,6 +236,48 @@ async def test_nothing_to_erase(home):
         await home.erasing.erase(person("payment", "tiny/acme/payment-1"), " ", "guardian")
 
 
+COMMON = ("null", "None", "true", "usd", "succeeded", '"', " ", "2026", "4999", "{", '"payment-1"', "payment-1 ")
+
+
+@pytest.mark.parametrize("kind", ["payment", "customer"])
+async def test_an_id_that_is_none(home, kind):
+    """What a script makes of an id that is missing, and any word that bodies have: refused, and nobody's data goes."""
+    await put(home.journal, told("e1", currency="usd", more=[None, True, "None", "2026", " ", "payment-1 "]))
+    await home.published()
+    before = everything(home.journal)
+    for word in COMMON:
+        with pytest.raises(EraseRefused, match="is known as"):
+            await home.erase(f"tiny/acme/{word}", kind)
+    assert everything(home.journal) == before
+
+
+def bought(body, head):
+    """A mapping that says whose payment it is, in words that bodies may hide."""
+    (said,) = payment(body, head)
+    return (replace(said, block=replace(said.block, customer_id=CUSTOMER)),)
+
+
+CUSTOMER = "acme-corp"
+
+
+async def test_a_customer_whom_events_name(home, monkeypatch):
+    """Known by what was published, whatever the id looks like: the payment goes whole although no body names them, and
+    so does what names them and was not understood.
+    """
+    monkeypatch.setattr("paymux.keeping.erasing.PAGE", 1)
+    buyer = account(1, payment=bought)
+    await put(home.journal, told("e0", "payment-0"))
+    await append(home.journal, batch(told("e1")), buyer)
+    await put(home.journal, says("refund", "e2", "refund-1", payment="payment-1", status="succeeded", amount=9))
+    await put(home.journal, says("ping", "e3", "x", customer=CUSTOMER))
+    await put(home.journal, told("e4", "payment-2"))
+    await home.published()
+    done = await home.erase(f"tiny/acme/{CUSTOMER}", "customer")
+    assert (done.deliveries, done.records, done.payments) == (3, 2, ("tiny/acme/payment-1",))
+    assert [is_erased(row.record) for row in await home.rows()] == [False, True, True, False]
+    assert not any(CUSTOMER.encode() in row.record.value for row in await home.rows())
+
+
 async def test_erasing_twice(home):
     """The second time there is nothing left, and that is no mistake."""
     await put(home.journal, told("e1"))
@@ -260,6 +303,14 @@ async def test_open_lookups_of_what_is_erased(home):
     await put(home.journal, says("ask", "e2", "x", ids=["payment-2"]))
     assert (await home.erase()).deliveries == 1
     assert await home.journal.lookups_waiting() == 1
+
+
+async def test_open_lookups_of_what_came_in_one_batch(home):
+    """What came with it and is another's is asked for all the same: its delivery was acknowledged."""
+    asks = (says("ask", "e1", "x", ids=["payment-1"]), says("ask", "e2", "x", ids=["payment-2"]))
+    await append(home.journal, batch(*asks))
+    assert (await home.erase()).deliveries == 1
+    assert [row.ref.id for row in await home.journal.due_lookups(datetime.max.replace(tzinfo=UTC), 9)] == ["payment-2"]
 
 
 async def test_what_the_provider_would_not_tell(home):

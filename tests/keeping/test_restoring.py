@@ -26,6 +26,7 @@ from paymux.journal.sqlite.history import SqliteHistory
 from paymux.keeping import restoring
 from paymux.keeping.backup import back_up
 from paymux.keeping.restoring import Wish, restore
+from paymux.publish import Positions
 from paymux.publish.kafka import KafkaPublisher, KafkaSettings
 from paymux.records import Topics
 from paymux.relay import Phase, Relay
@@ -198,7 +199,11 @@ class Site:
         await journal.close()
 
     async def relay(self, journal):
-        relay = Relay(journal, lambda: KafkaPublisher(self.settings, journal=journal.identity, shard=0))
+        relay = Relay(
+            journal,
+            lambda: KafkaPublisher(self.settings, journal=journal.identity, shard=0),
+            positions=self.settings.positions,
+        )
         running = asyncio.create_task(relay.run())
         async with asyncio.timeout(30):
             drained = asyncio.create_task(relay.drained())
@@ -252,6 +257,26 @@ async def test_everything_comes_again_in_another_order(site, tmp_path):
     site.lose()
     done = await brought_back(copy, site.place, site.settings)
     assert (done.position, done.end, done.taken, done.ahead) == (3, 3, 6, 3)
+    await site.hear(*reversed(STORY[:9]))
+    assert {key: len(lines) for key, lines in site.events().items()} == {"p0": 3, "p1": 3, "p2": 3}
+    await site.hear(*STORY)
+    assert site.events() == WHOLE
+
+
+@pytest.mark.kafka
+async def test_positions_that_only_the_journal_has(site, tmp_path):
+    """With `positions = "journal"`, too: what is on Kafka is not published again, and what the copy had beyond it is;
+    the next start goes on from the copy's own mark.
+    """
+    site.settings = replace(site.settings, positions=Positions.JOURNAL)
+    copy = tmp_path / "copy.db"
+    await site.hear(*STORY[:3])
+    await site.keep(*STORY[3:6])
+    back_up(site.place, copy, lambda *_: None)
+    await site.hear(*STORY[6:9])
+    site.lose()
+    done = await brought_back(copy, site.place, site.settings)
+    assert (done.position, done.end, done.taken, done.ahead) == (6, 6, 3, 3)
     await site.hear(*reversed(STORY[:9]))
     assert {key: len(lines) for key, lines in site.events().items()} == {"p0": 3, "p1": 3, "p2": 3}
     await site.hear(*STORY)

@@ -30,3 +30,10 @@ async def test_brokers_that_are_away():
     """That is told as everywhere."""
     with pytest.raises(BrokerUnavailable):
         await broker_clock(KafkaSettings(bootstrap_servers="127.0.0.1:1", request_timeout=0.5))
+
+
+@pytest.mark.kafka
+async def test_brokers_that_know_the_question_in_other_versions(kafka, monkeypatch):
+    """As those from before Kafka 3.3 do: nothing is said, and nothing is wrong."""
+    monkeypatch.setattr("paymux.publish.kafka.clock._Question.API_VERSION", 99)
+    assert await broker_clock(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers)) is None

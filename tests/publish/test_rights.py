@@ -69,3 +69,10 @@ async def test_a_broker_that_does_not_tell():
     """Nothing is missing, as far as anybody knows."""
     with EmbeddedBroker({"payments.events.v1": 1, "payments.quarantine.v1": 1, "paymux.checkpoints": 1}) as broker:
         assert await missing_rights(KafkaSettings(bootstrap_servers=broker.bootstrap_servers)) == []
+
+
+async def test_a_broker_that_knows_the_question_in_other_versions(monkeypatch):
+    """As one from before Kafka 2.3 does: it does not tell either."""
+    monkeypatch.setattr("paymux.publish.kafka.rights._Question.API_VERSION", 99)
+    with EmbeddedBroker({"payments.events.v1": 1}) as broker:
+        assert await missing_rights(KafkaSettings(bootstrap_servers=broker.bootstrap_servers)) == []

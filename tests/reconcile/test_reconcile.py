@@ -55,6 +55,20 @@ def test_what_is_asked_for_is_what_the_provider_knows(provider):
     assert any(lists) is not bool(listing.order)
 
 
+@pytest.mark.parametrize(("heard", "found"), [(2 * HOUR, "status"), (HOUR / 12, None)])
+async def test_another_status_in_an_answer_that_knows_no_time_of_change(world, heard, found):
+    """Stripe's objects keep none: it is told, each time again and never moved, but for what was heard moments ago."""
+    world.account("stripe")
+    thing = world.made("stripe", "payment_intent", at=world.now - 3 * HOUR)
+    payment = world.sandbox.put("stripe", thing)
+    await world.hear("stripe", {**thing, "status": "processing"}, occurred_at=world.now - heard)
+    before = await world.events()
+    for _ in range(2):
+        job = await world.reconcile("stripe", fixes=True)
+        assert await world.found(job) == ([(found, payment)] if found else [])
+    assert await world.events() == before
+
+
 async def test_without_fixing_nothing_is_appended(world):
     """No delivery, no event, and what is known stays as it is."""
     world.account("flexportal")
@@ -105,6 +119,27 @@ async def test_the_amount_differs(world):
     assert old["amount"]["minor"] == new["amount"]["minor"] + 100
     assert group.paths == ("/amount",)
     assert await world.events() == before
+
+
+async def test_amounts_that_differ_beside_what_was_missed(world):
+    """On one page of the list: what was missed is put right, and the amounts stay what they were, told each time again.
+    Each payment goes by itself then.
+    """
+    world.account("flowlix")
+    differ = {}
+    for _ in range(8):
+        thing = world.made("flowlix")
+        differ[await world.hear("flowlix", {**thing, "amount": thing["amount"] + 100})] = thing["amount"] + 100
+        world.sandbox.put("flowlix", thing)
+    missed = world.put("flowlix")
+    job = await world.reconcile("flowlix", fixes=True)
+    told = sorted([("missed", missed), *(("amount", payment) for payment in differ)])
+    assert (await world.found(job), job.counts["payments"]) == (told, 9)
+    again = await world.reconcile("flowlix", fixes=True)
+    assert await world.found(again) == [each for each in told if each[0] == "amount"]
+    assert {payment for _, payment, via in await world.events() if via == "reconcile"} == {missed}
+    known = await world.archive.known([f"flowlix/acme/{payment}" for payment in differ])
+    assert {key.split("/")[2]: each.amount[1].minor for key, each in known.items()} == differ
 
 
 async def test_what_is_known_is_newer_than_the_list(world):
@@ -186,6 +221,15 @@ async def test_a_list_that_knows_no_times(world):
     assert job.counts["payments"] == 1
 
 
+async def test_a_list_without_times_and_what_came_later(world):
+    """What was made after the time that was asked for is no part of it."""
+    world.account("flowglad")
+    payment = world.put("flowglad", at=world.now - 3 * HOUR)
+    world.put("flowglad", at=world.now - HOUR)
+    job = await world.reconcile("flowglad", until=world.now - 2 * HOUR)
+    assert (await world.found(job), job.counts["payments"]) == ([("missed", payment)], 1)
+
+
 async def test_a_list_newest_first_is_left_where_it_is_older(world):
     """Mollie's list ends where a page holds only payments of before."""
     world.account("mollie")
@@ -200,8 +244,19 @@ async def test_a_list_newest_first_is_left_where_it_is_older(world):
 # --- what goes wrong
 
 
-async def test_a_list_that_breaks_off(world):
-    """What was found before stays, and the error says where and why."""
+@pytest.mark.parametrize(
+    ("status", "more", "told"),
+    [
+        (503, {"times": 2}, "HTTP 503"),
+        (429, {"times": 2, "headers": {"Retry-After": "0"}}, "HTTP 429"),
+        (401, {}, "HTTP 401"),
+        (301, {"times": 2, "headers": {"Location": "/v1/payments"}}, "HTTP 301"),
+        (200, {"body": b"<html>Down for maintenance</html>"}, "the page does not say where the next one is"),
+        (200, {"body": b'{"data": {"id": "pay_1"}, "has_more": false}'}, "expected a list"),
+    ],
+)
+async def test_a_list_that_breaks_off(world, status, more, told):
+    """What was found before stays, the error says where and why, and it goes on from there once all is well."""
     world.account("flowlix")
     for _ in range(150):
         world.put("flowlix")
@@ -209,10 +264,11 @@ async def test_a_list_that_breaks_off(world):
     step = world.reconciles._step
     await world.journal.change(lambda unit: unit.keep_job(running(job)))
     await step(await world.history.job(job.id))
-    world.sandbox.fail("flowlix", 503, times=2)
+    world.sandbox.fail("flowlix", status, **more)
     ended = await world.reconciles.work(await world.history.job(job.id))
     assert ended.state is JobState.FAILED
-    assert ended.error == "the API of flowlix broke off after 100 payments: HTTP 503"
+    assert ended.error.startswith("the API of flowlix broke off after 100 payments: ")
+    assert told in ended.error
     assert ended.counts == {"payments": 100, "missed": 100}
     assert world.seen == {"payments": 100, "missed": 100, "failed": 1}
 
@@ -312,6 +368,8 @@ async def test_a_wrong_key(world):
         ({"since": 1}, "later than since"),
         ({"since": 5, "until": 9}, "in the past"),
         ({"rate": 0.0}, "rate"),
+        ({"rate": float("nan")}, "rate"),
+        ({"rate": float("inf")}, "rate"),
     ],
 )
 async def test_what_cannot_be_asked_for(world, more, told):
@@ -358,6 +416,8 @@ async def test_each_step_is_taken_once(world):
     assert now.counts == whole.counts == {"payments": 310, "missed": 250, "unknown": 60}
     assert now.done == 310
     assert steps == 5
+    first = (await world.history.changes(job.id, after="", limit=1))[0]
+    assert await world.archive.listed(job.id, [first.key]) == frozenset()  # needed no longer
 
 
 def replace_jobs(world):

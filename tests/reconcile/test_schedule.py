@@ -57,6 +57,13 @@ def test_once_a_day_everything_is_looked_at():
     assert whole == 3
 
 
+def test_nothing_ran_for_long():
+    """It goes on from the end of the last run, however far back a whole run looks otherwise."""
+    before = following(None, NAME, NOW)
+    later = NOW + REACH + timedelta(days=10)
+    assert following(ran(before, NOW), NAME, later).since == before.until
+
+
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELED])
 def test_a_run_that_did_not_end_well_is_asked_again(state):
     """From where it began, until now: what it did not reach is not lost."""
@@ -121,6 +128,37 @@ async def test_what_webhooks_never_tell_is_healed(world):
     assert len(await world.found(await world.history.job(standing_id(NAME)))) == 2
 
 
+async def test_what_was_found_is_told_for_a_while(world):
+    """What was put right stays for thirty days, with its delivery; what differs is told as long as it does. So the
+    standing job's findings do not grow for ever.
+    """
+    world.account("flowlix")
+    world.every[NAME] = QUARTER
+    missed = world.put("flowlix", at=world.now - HOUR)
+    thing = world.made("flowlix", at=world.now - HOUR)
+    differs = await world.hear("flowlix", {**thing, "amount": thing["amount"] + 1})
+    world.sandbox.put("flowlix", thing)
+    ordered = await world.reconcile("flowlix")
+    job, told = await one_run(world), {}
+    for day in range(33):
+        told[day] = await world.found(job)
+        if not day:
+            by = {change.key.split("/")[-1]: change.delivery for change in await changes(world, job)}
+            world.sandbox.put("flowlix", {**thing, "amount": thing["amount"] + 1})
+        world.now += timedelta(days=1)
+        job = await one_run(world)
+    assert told[0] == sorted([("missed", missed), ("amount", differs)])
+    assert (await world.history.delivery(by[missed])).via == "reconcile"
+    assert by[differs] == ""
+    assert told[1] == told[29] == [("missed", missed)]
+    assert told[32] == []
+    assert len(await world.found(ordered)) == 2  # what somebody ordered is theirs
+
+
+async def changes(world, job):
+    return await world.history.changes(job.id, after="", limit=100)
+
+
 async def test_before_its_time_nothing_is_asked(world):
     """A restart is no reason to ask again."""
     world.account("flowlix")
@@ -169,6 +207,8 @@ async def test_the_place_in_a_list_without_times_is_kept(world):
         requests.append(world.sandbox.count("flowglad") - before)
         world.now += QUARTER
     assert requests == [3 + 1, 1, 1]  # pages, and the one payment that differs by itself
+    (found,) = await changes(world, job)
+    assert (await world.history.delivery(found.delivery)).via == "reconcile"
     assert [payment for _, payment, _ in await world.events()] == [new]
 
 

@@ -12,6 +12,7 @@ from uuid_utils import uuid7
 
 from paymux.delivery import Asked, Delivery, ObjectRef, Via
 from paymux.journal import Entry
+from paymux.journal.history import first_id
 from paymux.lookup import Client
 from paymux.provider import Account
 from paymux.provider_api import Pace, ProviderApi
@@ -42,21 +43,23 @@ class World:
         self.clients = {}
         self.every = {}
         self.seen = Counter()
-        ids = itertools.count(1)
+        self.ids = itertools.count(1)
         means = Means(
             journal=journal,
             archive=archive,
             clients=self.clients,
             clock=lambda: self.now,
-            new_id=lambda: f"{next(ids):08d}",
+            new_id=self.new_id,
             observe=lambda _name, counts: self.seen.update(counts),
             pauses=(0.0,),
         )
         stored = Stored(journal=journal, archive=archive, accounts=dict, topic="payments.events.v1")
-        self.replays = Replays(
-            stored, history, clock=lambda: self.now, new_id=lambda: f"{next(ids):08d}", backlog=self.backlog
-        )
+        self.replays = Replays(stored, history, clock=lambda: self.now, new_id=self.new_id, backlog=self.backlog)
         self.reconciles = Reconciles(means, history, backlog=self.backlog, schedule=lambda: self.every, poll=0.01)
+
+    def new_id(self):
+        """Like a UUIDv7 it begins with the time."""
+        return f"{first_id(self.now)[:-8]}{next(self.ids):08d}"
 
     async def backlog(self):
         return 0
@@ -91,7 +94,7 @@ class World:
         thing = self.made(provider, label, at, fresh, **fields)
         return self.sandbox.put(provider, thing)
 
-    async def hear(self, provider, thing, at=None):
+    async def hear(self, provider, thing, at=None, occurred_at=None):
         """As if a lookup of before had asked for it."""
         account = self.clients[provider, "acme"].account
         listing = account.provider.api.payments
@@ -106,7 +109,7 @@ class World:
             received_at=at or self.now - HOUR,
             body=json.dumps(body).encode(),
             via=Via.LOOKUP,
-            asked=Asked(ref=ObjectRef(object=listing.object, id=thing[endpoint.id_key])),
+            asked=Asked(ref=ObjectRef(object=listing.object, id=thing[endpoint.id_key]), occurred_at=occurred_at),
         )
         verified = confirmed(delivery)
         (receipt,) = await self.journal.append(

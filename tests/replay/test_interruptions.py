@@ -21,7 +21,7 @@ def small_steps(monkeypatch):
     """So that a few deliveries take several commits."""
     monkeypatch.setattr(steps, "STEP", 2)
     monkeypatch.setattr(steps, "HEARD", 1)
-    monkeypatch.setattr(correcting, "STEP", 2)
+    monkeypatch.setattr(steps, "REPEATED", 1)
     monkeypatch.setattr(correcting, "PAGE", 2)
 
 

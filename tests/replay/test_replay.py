@@ -7,18 +7,22 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
+import orjson
 import pytest
 
 from paymux.canonical import EVENT
-from paymux.errors import JobRefused, JournalUnavailable, NotStored
+from paymux.errors import BrokerUnavailable, JobRefused, JournalUnavailable, NotStored
+from paymux.journal import Entry
 from paymux.journal.audit import first_broken
 from paymux.journal.history import Sought
 from paymux.journal.jobs import JobState
+from paymux.journal.rehearse import differences
 from paymux.provider import Account
 from paymux.records import correction_id
 from paymux.replay.imports import Payload
 from paymux.replay.orders import Order
 from paymux.statement import Fact
+from paymux.translate import translate
 from tests.journal.tiny import ACCOUNT, NOON, TINY, append, batch, payment, put, refund, says
 from tests.replay.houses import RIGHT, TOPIC, WRONG, account, doubled, life, opened, paid
 
@@ -51,6 +55,38 @@ async def test_stored_events_are_published_again(house):
         del event["data"]["origin"]["replay_id"]
         assert repeated == event
     assert (job.state, job.counts) == (JobState.DONE, {"events": 2})
+
+
+async def test_a_topic_that_kafka_does_not_have(house):
+    """No job is made for it, nor resumed: what is decided for a topic would wait for it, and live traffic behind it."""
+    await put(house.journal, paid("e1"))
+    topics, away = {"elsewhere"}, False
+
+    async def has_topic(topic):
+        if away:
+            raise BrokerUnavailable("no broker answers")
+        return topic in topics
+
+    house.replays._means = replace(house.replays._means, has_topic=has_topic)
+    elsewhere = Order(kind="republish", sought=Sought(), topic="elsewhere")
+    job = await house.replays.create(elsewhere, "ops")
+    await house.replays.steer(job.id, "pause", "ops")
+    topics.clear()
+    for refused in (
+        house.replays.create(elsewhere, "ops"),
+        house.replays.preview(elsewhere),
+        house.replays.steer(job.id, "resume", "ops"),
+    ):
+        with pytest.raises(JobRefused, match="no topic elsewhere"):
+            await refused
+    away = True
+    with pytest.raises(JobRefused, match="no broker answers"):
+        await house.replays.create(elsewhere, "ops")
+    assert (await house.do("republish")).counts == {"events": 1}
+    topics.add("elsewhere")
+    away = False
+    resumed = await house.replays.steer(job.id, "resume", "ops")
+    assert (await house.replays.work(resumed)).counts == {"events": 1}
 
 
 async def test_what_is_republished_is_not_republished_again(house):
@@ -118,18 +154,19 @@ async def test_what_was_quarantined_is_understood_now(house):
     assert late[0].result == "duplicate"
 
 
-async def test_what_is_still_not_understood_stays(house):
+@pytest.mark.parametrize("kind", ["retry", "retranslate"])
+async def test_what_is_still_not_understood_stays(house, kind):
     """No second quarantine record under the same reason; one where the reason is another."""
     await put(house.journal, says("no such type", "e1"))
     before = await house.rows()
-    assert (await house.do("retry")).counts == {"deliveries": 1, "unchanged": 1}
+    assert (await house.do(kind)).counts == {"deliveries": 1, "unchanged": 1}
     assert await house.rows() == before
 
     def broken(body, _head):
         raise body.untamed("a better body")
 
     house.account = account(2, **{"no such type": broken})
-    assert (await house.do("retry")).counts == {"deliveries": 1, "quarantined": 1}
+    assert (await house.do(kind)).counts == {"deliveries": 1, "quarantined": 1}
     (group,) = await house.history.quarantine()
     assert (group.reason, group.count) == ("shape", 1)
     first, second = (row.record for row in await house.rows())
@@ -169,6 +206,78 @@ async def test_one_item_of_a_batch_is_understood_now(house):
     assert [one["subject"] for one in await house.events()] == ["p1", "p3", "p2"]
 
 
+async def test_a_batch_that_is_split_otherwise_now(house):
+    """More items or fewer than before: the counts of every job account for each, and only what has a place speaks."""
+    house.account = splitting(2)
+    items = paid("e1", "p1"), {**paid("e2", "p2"), "type": "odd"}, paid("e3", "p3")
+    verified = batch(*items)
+    entry = Entry(account=house.account, verified=verified, items=translate(house.account, verified))
+    await house.journal.append(entry)
+    house.account = splitting(3)
+    assert (await house.do("retranslate")).counts == {"deliveries": 1, "unchanged": 2, "unfiled": 1}
+    assert (await house.do("retry")).counts == {"deliveries": 1, "unchanged": 1, "unfiled": 1}
+    assert (await house.do("diff")).counts == {"deliveries": 1, "payments": 1, "unfiled": 1}
+    house.account = splitting(1)
+    assert (await house.do("retranslate")).counts == {"deliveries": 1, "unchanged": 2}
+    assert [one["subject"] for one in await house.events()] == ["p1"]
+
+
+async def test_a_batch_that_gained_what_is_of_no_interest(house):
+    """It is counted, too, where nothing is to be decided about the rest."""
+    house.account = splitting(1)
+    verified = batch(paid("e1", "p1"), says("ping", "e2"))
+    entry = Entry(account=house.account, verified=verified, items=translate(house.account, verified))
+    await house.journal.append(entry)
+    house.account = splitting(2)
+    assert (await house.do("retranslate")).counts == {"deliveries": 1, "unchanged": 1, "unfiled": 1}
+
+
+def splitting(most):
+    """The mapping that reads so many items of a batch."""
+    provider = replace(TINY, split=lambda body: body.children("items")[:most])
+    return replace(ACCOUNT, provider=provider)
+
+
+async def test_a_conflict_beside_what_was_understood(house):
+    """A retry counts the items that are quarantined, and no other ones."""
+    await put(house.journal, paid("e1", "p1"))
+    await put(house.journal, paid("e2", "p2"), paid("e1", "p1", amount=1))
+    assert (await house.do("retry")).counts == {"deliveries": 1, "unchanged": 1}
+    preview = await house.replays.preview(Order(kind="retry", sought=Sought()))
+    assert preview.counts == {"deliveries": 1, "unchanged": 1}
+
+
+async def test_what_is_erased_while_it_is_looked_at(house):
+    """It is counted as erased, not as something that has nothing new to say."""
+    await put(house.journal, paid("e1"))
+    await put(house.journal, paid("e2", "p2"))
+    kept, calls = house.archive.kept, itertools.count()
+
+    async def erasing(rows):
+        if next(calls) == 1:  # whether there is something to decide was found out before
+            await house.journal.change(lambda unit: unit.erase([1], {}))
+        return await kept(rows)
+
+    house.archive.kept = erasing
+    assert (await house.do("retranslate")).counts == {"deliveries": 2, "erased": 1, "unchanged": 1}
+
+
+async def test_what_is_erased_after_it_was_read(house):
+    """Nothing of it is published any more."""
+    await put(house.journal, {**paid("e1"), "type": "odd"})
+    house.account = account(2, odd=payment)
+    kept = house.archive.kept
+
+    async def erasing(rows):
+        found = await kept(rows)
+        await house.journal.change(lambda unit: unit.erase([1], {}))
+        return found
+
+    house.archive.kept = erasing
+    assert (await house.do("retry")).counts == {"deliveries": 1, "erased": 1}
+    assert await house.events() == []
+
+
 async def test_bodies_that_are_gone(house):
     """They are counted, and the job goes on."""
     await put(house.journal, paid("e1"))
@@ -204,6 +313,49 @@ async def test_the_same_mapping_differs_in_nothing(house):
     assert list(await house.history.changes(job.id, after="", limit=100)) == []
     assert (job.state, job.counts["payments"]) == (JobState.DONE, 2)
     assert await house.rows() == before
+
+
+async def test_a_payment_of_many_portions_is_read_once(house, monkeypatch):
+    """It is compared with its first delivery, and later portions do not read it all again."""
+    monkeypatch.setattr("paymux.replay.steps.STEP", 2)
+    for number in range(6):
+        await append(house.journal, batch(paid(f"e{number}", "hot"), paid(f"f{number}", f"p{number}")), WRONG)
+    house.account = RIGHT
+    read, about = [], house.archive.about
+
+    async def noting(keys):
+        read.append(sorted(keys))
+        return await about(keys)
+
+    house.archive.about = noting
+    job = await house.do("diff")
+    assert (job.counts["payments"], job.counts["deliveries"]) == (7, 6)
+    assert len([keys for keys in read if "tiny/acme/hot" in keys]) == 1
+    assert await house.archive.listed(job.id, ["tiny/acme/hot"]) == frozenset()
+    house.archive.about = about
+    assert (await house.accept(job)).counts["published"] == job.counts["changed"]
+
+
+async def test_a_diff_that_is_canceled_between_portions(house, monkeypatch):
+    """What it came across before is forgotten with it."""
+    monkeypatch.setattr("paymux.replay.steps.STEP", 1)
+    for number in range(2):
+        await put(house.journal, paid(f"e{number}", "hot"))
+    made = await house.replays.create(Order(kind="diff", sought=Sought()), "ops")
+    await house.replays._step(await house.replays._lane._started(made.id))
+    assert await house.archive.listed(made.id, ["tiny/acme/hot"]) == {"tiny/acme/hot"}
+    await house.replays.steer(made.id, "cancel", "ops")
+    assert await house.archive.listed(made.id, ["tiny/acme/hot"]) == frozenset()
+
+
+async def test_a_dry_run_over_what_was_discarded(house):
+    """It stays what it is, and no event of it is promised."""
+    await put(house.journal, {**paid("e1"), "type": "odd"})
+    await house.replays.discard(Sought(event_type="odd"), "a test of theirs", "ops")
+    house.account = account(2, odd=payment)
+    preview = await house.replays.preview(Order(kind="retranslate", sought=Sought()))
+    assert preview.counts == {"deliveries": 1, "unchanged": 1}
+    assert (await house.do("retranslate")).counts == preview.counts
 
 
 async def test_wrong_amounts_are_found_and_corrected(house):
@@ -394,6 +546,18 @@ async def test_a_job_is_paused_resumed_and_canceled(house):
     assert first_broken(audit) is None
 
 
+async def test_a_job_that_rested_while_many_others_were_made(house, monkeypatch):
+    """Resumed, it is worked on, however many are newer."""
+    monkeypatch.setattr("paymux.jobs.MOST", 2)
+    await put(house.journal, paid("e1"))
+    job = await house.replays.create(Order(kind="republish", sought=Sought()), "ops")
+    await house.replays.steer(job.id, "pause", "ops")
+    for _ in range(3):
+        await house.do("republish")
+    await house.replays.steer(job.id, "resume", "ops")
+    assert [each.id for each in await house.replays._lane.waiting()] == [job.id]
+
+
 async def test_a_job_that_is_canceled_in_the_middle(house):
     """What is under way changes nothing any more."""
     await put(house.journal, paid("e1"))
@@ -486,6 +650,7 @@ async def test_what_an_order_would_do(house):
         "deliveries": 1,
         "events to events": 1,
         "quarantined to events": 1,
+        "events_at_most": 1,
     }
     assert dict((await house.replays.preview(Order(kind="republish", sought=Sought()))).counts) == {"events": 1}
     assert await house.rows() == before
@@ -761,3 +926,15 @@ async def test_what_was_imported_is_found_by_when_it_came(house):
     assert (await house.replays.preview(order)).counts["deliveries"] == 24
     order = Order(kind="retranslate", sought=Sought(until=NOON + timedelta(days=9)))
     assert (await house.replays.preview(order)).counts["deliveries"] == 4
+
+
+def test_metadata_that_is_named_like_what_is_left_aside():
+    """A difference in it is one; what the journal decided is none."""
+
+    def value(word, sequence):
+        payment = {"metadata": {"a": "b", "lifecycle": word, "origin": ',"lifecycle":'}}
+        data = {"payment": payment, "refund": None, "lifecycle": {"sequence": sequence}, "origin": {"mapping": word}}
+        return orjson.dumps({"subject": "p1", "time": "t", "data": data})
+
+    assert differences(value("x", 1), value("y", 1)) == {"/payment/metadata/lifecycle": ("x", "y")}
+    assert differences(value("x", 1), value("x", 2)) == {}

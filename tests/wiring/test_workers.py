@@ -161,3 +161,14 @@ async def test_a_gateway_tells_of_its_workers():
         assert "paymux_log_errors_total 0.0" in metrics
     finally:
         await running.stop()
+
+
+async def test_a_gateway_watches_its_accounts():
+    """Those that it has now, also after a reload."""
+    running = await gateway(io.StringIO())
+    for names in (["acme"], ["acme", "other"]):
+        environ = {"PAYMUX_ACCOUNTS": json.dumps([{**STRIPE, "name": name} for name in names])}
+        running.reload(load(None, environ))
+        await running.watch.look()
+        assert running.metrics.gauges["paymux_account_silent"] == {("stripe", name): 0.0 for name in names}
+    assert await running.stop()

@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from paymux.cli.jobs import token
+from paymux.cli.jobs import filters, sought, token
 from paymux.cli.operate import operator
-from paymux.cli.stored import as_json, ask, clock, config, dump, journal, knowledge, line, time
-from paymux.explain.deliveries import curl, explained, facts, stored_request, why
-from paymux.journal.history import Sought
-from paymux.statement import OUTCOMES
+from paymux.cli.stored import as_json, ask, clock, config, dump, journal, knowledge, line
+from paymux.explain.deliveries import GONE, curl, explained, facts, stored_request, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
-    from paymux.explain.deliveries import DeliveryFacts, Explained, ItemFacts, RecordFacts
-    from paymux.journal.history import Page, StoredDelivery
+    from paymux.explain.deliveries import DeliveryFacts, Explained, RecordFacts
+    from paymux.journal.history import Page, StoredDelivery, StoredItem
 
 
 @click.group()
@@ -31,14 +29,7 @@ def deliveries() -> None:
 
 @deliveries.command("list")
 @click.argument("beginning", required=False)
-@click.option("--provider")
-@click.option("--account")
-@click.option("--outcome", type=click.Choice(list(OUTCOMES.values())))
-@click.option("--reason", help="Of what is quarantined.")
-@click.option("--event-type")
-@click.option("--payment", metavar="PROVIDER/ACCOUNT/ID")
-@click.option("--since", callback=time, help="RFC 3339, unix seconds, or a time ago: 90m, 6h, 2d.")
-@click.option("--until", callback=time)
+@filters
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @click.option("--before", type=click.IntRange(1), help="The `next` of the page before.")
 @config
@@ -51,16 +42,17 @@ def list_(
     config: Path | None,
     journal: Path | None,
     as_json: bool,  # noqa: FBT001  # a flag of the command line
-    **sought: Any,
+    **told: Any,
 ) -> None:
     """Newest first. BEGINNING: of any id, be it a delivery's, an event's, an event key or a payment's."""
     if beginning is not None:
-        if any(value is not None for value in sought.values()) or before is not None:
+        if any(value is not None for value in told.values()) or before is not None:
             raise click.UsageError("the beginning of an id is sought alone, without filters")
         found = ask(config, journal, lambda history: history.named(beginning, limit=limit))
         _show(found, None, as_json=as_json)
         return
-    page: Page = ask(config, journal, lambda history: history.deliveries(Sought(**sought), limit=limit, before=before))
+    wanted = sought(told)
+    page: Page = ask(config, journal, lambda history: history.deliveries(wanted, limit=limit, before=before))
     _show(page.deliveries, page.next, as_json=as_json)
 
 
@@ -137,11 +129,11 @@ def _by_secret(secret: int | None) -> str:
 
 
 def _body(delivery: DeliveryFacts) -> str:
-    size = f"{delivery.size:,} bytes" if delivery.size is not None else "let go of"
-    return f"{size}, sha256 {delivery.sha256}"
+    told = f"{delivery.size:,} bytes" if delivery.body == "kept" else GONE[delivery.body]
+    return f"{told}; sha256 {delivery.sha256}"
 
 
-def _item(item: ItemFacts) -> Iterator[str]:
+def _item(item: StoredItem) -> Iterator[str]:
     name = "item" if item.position is None else f"item {item.position}"
     what = f"{item.event_type or '-'} ({item.event_key or 'no event key'})"
     yield f"{name.ljust(9)}  {what}: {item.result}, {item.outcome}"

@@ -6,11 +6,11 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from paymux import times
 from paymux.cli.offline import Unusable
 from paymux.cli.payloads import payloads
 from paymux.delivery import Asked, ObjectRef
@@ -101,7 +101,7 @@ def _exported(place: str, value: dict[str, Any]) -> Foreign:
             payload=Payload(
                 body=base64.b64decode(value[EXPORTED], validate=True),
                 headers=tuple((name.encode("latin-1"), text.encode("latin-1")) for name, text in value["headers"]),
-                received_at=datetime.fromisoformat(value["received_at"]),
+                received_at=times.from_rfc3339(value["received_at"]),
                 asked=_asked(asked) if asked else None,
             ),
         )
@@ -110,5 +110,8 @@ def _exported(place: str, value: dict[str, Any]) -> Foreign:
 
 
 def _asked(told: dict[str, Any]) -> Asked:
-    at = told["occurred_at"]
-    return Asked(ref=ObjectRef(**told["ref"]), occurred_at=datetime.fromisoformat(at) if at else None)
+    at, ref = told["occurred_at"], told["ref"]
+    return Asked(
+        ref=ObjectRef(object=str(ref["object"]), id=str(ref["id"])),
+        occurred_at=times.from_rfc3339(at) if at else None,
+    )

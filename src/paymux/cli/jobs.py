@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from paymux.cli.stored import dump, time
-from paymux.journal.history import Sought
+from paymux.journal.history import Sought, impossible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +44,11 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def sought(told: Mapping[str, Any]) -> Sought:
-    return Sought(**{name: value for name, value in told.items() if name in Sought.__dataclass_fields__})
+    """Raises UsageError where nothing could ever fit."""
+    found = Sought(**{name: value for name, value in told.items() if name in Sought.__dataclass_fields__})
+    if (why := impossible(found)) is not None:
+        raise click.UsageError(why)
+    return found
 
 
 async def watch(operator: Operator, job: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from paymux.explain import dump, exports
 from paymux.explain.deliveries import viewed
 from paymux.explain.jobs import job_facts
 from paymux.journal.audit import Act
+from paymux.journal.jobs import stored_job
 from paymux.keeping.erasing import Erasing, person
 from paymux.reconcile.orders import KIND as RECONCILE
 from paymux.replay.orders import possible
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from paymux.replay.imports import Payload
     from paymux.replay.orders import Order
     from paymux.settings import Settings
+    from paymux.settings.accounts import AccountSetup, Name
 
     Facts = Mapping[str, Any]
 
@@ -148,10 +150,7 @@ class _Local:
         for task in self._work:
             if task.done():
                 task.result()
-        job = await self._history.job(job_id)
-        if job is None:
-            raise NotStored(f"there is no job {job_id}")
-        return _read(dump(job_facts(job)))
+        return _read(dump(job_facts(await stored_job(self._history, job_id))))
 
     async def steer(self, job_id: str, action: Action) -> Facts:
         job = await self._replays.steer(job_id, action, self._who)
@@ -194,51 +193,75 @@ class _Local:
 
 @asynccontextmanager
 async def _local(settings: Settings) -> AsyncIterator[Operator]:
-    from uuid_utils import uuid7
-
     from paymux.keeping.retention import Retention
     from paymux.provider_api import open_session
     from paymux.providers import installed
-    from paymux.reconcile import Reconciles
-    from paymux.reconcile.steps import Means as ReconcileMeans
-    from paymux.replay import Replays
-    from paymux.replay.steps import Means
     from paymux.settings.accounts import build_accounts
-    from paymux.wiring.parts import clients, open_journal, pool, reading
+    from paymux.wiring.parts import open_journal, reading
 
     setups = build_accounts(settings, installed())
+    async with AsyncExitStack() as stack:
+        journal = await open_journal(settings)
+        stack.push_async_callback(journal.close)
+        history, archive = reading(journal)
+        stack.push_async_callback(archive.close)
+        stack.push_async_callback(history.close)
+        session = open_session()
+        stack.push_async_callback(session.close)
+        replays = _replays(settings, setups, journal, history, archive)
+        stack.push_async_callback(replays.close)
+        reconciles = _reconciles(setups, session, journal, history, archive)
+        retention = Retention(journal, timedelta(days=settings.journal.retention_days))
+        here = _Local(journal, history, archive, replays, reconciles, retention)
+        stack.push_async_callback(here.ended)
+        yield here
+
+
+def _replays(
+    settings: Settings, setups: Mapping[Name, AccountSetup], journal: Journal, history: History, archive: Archive
+) -> Replays:
+    from paymux.replay import Replays
+    from paymux.replay.steps import Means
+    from paymux.wiring.parts import pool, topic_finder
+
     accounts = {name: setup.account for name, setup in setups.items()}
-    journal = await open_journal(settings)
-    history, archive = reading(journal)
     means = Means(
         journal=journal,
         archive=archive,
         accounts=lambda: accounts,
         topic=settings.kafka.events_topic,
         pool=pool(journal),
+        has_topic=topic_finder(settings.kafka),
     )
-    replays = Replays(means, history, clock=_now, new_id=lambda: str(uuid7()), backlog=_nobody_publishes)
-    session = open_session()
-    asking = ReconcileMeans(
+    return Replays(means, history, clock=_now, new_id=_new_id, backlog=_nobody_publishes)
+
+
+def _reconciles(
+    setups: Mapping[Name, AccountSetup],
+    session: aiohttp.ClientSession,
+    journal: Journal,
+    history: History,
+    archive: Archive,
+) -> Reconciles:
+    from paymux.reconcile import Reconciles
+    from paymux.reconcile.steps import Means
+    from paymux.wiring.parts import clients
+
+    means = Means(
         journal=journal,
         archive=archive,
         clients=clients(setups, session),
         clock=_now,
-        new_id=lambda: str(uuid7()),
+        new_id=_new_id,
         observe=lambda _name, _counts: None,
     )
-    reconciles = Reconciles(asking, history, backlog=_nobody_publishes)
-    retention = Retention(journal, timedelta(days=settings.journal.retention_days))
-    here = _Local(journal, history, archive, replays, reconciles, retention)
-    try:
-        yield here
-    finally:
-        await here.ended()
-        await replays.close()
-        await session.close()
-        await history.close()
-        await archive.close()
-        await journal.close()
+    return Reconciles(means, history, backlog=_nobody_publishes)
+
+
+def _new_id() -> str:
+    from uuid_utils import uuid7
+
+    return str(uuid7())
 
 
 def _now() -> datetime:
@@ -350,13 +373,16 @@ async def _remote(settings: Settings, token: str | None) -> AsyncIterator[Operat
         yield _Remote(session, place)
 
 
+_REFUSALS: Final[Mapping[int, type[PaymuxError]]] = {404: NotStored, 409: JobRefused, 422: JobRefused}
+
+
 def _refused(status: int, content: bytes) -> PaymuxError:
     try:
         problem = orjson.loads(content)
         told = str(problem.get("detail") or problem.get("title") or status)
     except (orjson.JSONDecodeError, AttributeError):
         told = f"the running paymux answered {status}"
-    return (NotStored if status == 404 else JobRefused if status == 409 else PaymuxError)(told)  # noqa: PLR2004
+    return _REFUSALS.get(status, PaymuxError)(told)
 
 
 def _told(order: Order) -> dict[str, Any]:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from paymux.cli.jobs import detach, filters, sought, tell, token
+from paymux.cli.jobs import detach, filters, sought, token
 from paymux.cli.operate import operator
+from paymux.cli.replay import order
 from paymux.cli.stored import as_json, ask, clock, config, dump, journal
 from paymux.explain.deliveries import facts
 from paymux.explain.deliveries import why as reason_of
-from paymux.explain.quarantine import quarantined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from paymux.explain.deliveries import DeliveryFacts
-    from paymux.explain.quarantine import QuarantineFacts
+    from paymux.journal.history import QuarantineGroup
 
 
 @click.group()
@@ -35,7 +34,7 @@ def quarantine() -> None:
 @as_json
 def list_(config: Path | None, journal: Path | None, as_json: bool) -> None:  # noqa: FBT001  # a flag
     """One line for all that are alike, the most first. Exit 0 also where nothing is quarantined."""
-    groups = ask(config, journal, quarantined)
+    groups = ask(config, journal, lambda history: history.quarantine())
     for text in map(dump, groups) if as_json else _lines(groups):
         click.echo(text)
     if not groups:
@@ -50,7 +49,9 @@ def list_(config: Path | None, journal: Path | None, as_json: bool) -> None:  # 
 @as_json
 def show(limit: int, config: Path | None, journal: Path | None, as_json: bool, **told: Any) -> None:  # noqa: FBT001  # a flag
     """The newest deliveries that are quarantined, each with its reason. `paymux deliveries show` tells one in full."""
-    wanted = replace(sought(told), outcome="quarantined")
+    from paymux.replay.orders import in_quarantine
+
+    wanted = in_quarantine(sought(told))
     page = ask(config, journal, lambda history: history.deliveries(wanted, limit=limit))
     for delivery in map(facts, page.deliveries):
         click.echo(dump(delivery) if as_json else "\n".join(_told(delivery)))
@@ -69,17 +70,14 @@ def _told(delivery: DeliveryFacts) -> Iterator[str]:
 @quarantine.command()
 @filters
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="At most so many deliveries a second.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would become of it.")
 @detach
 @token
 @config
 @as_json
 def retry(**told: Any) -> None:
     """Translate what is quarantined once more, after a fix: what is understood now goes down the line."""
-    from paymux.cli.replay import made
-    from paymux.replay.orders import Order
-
-    order = Order(kind="retry", sought=sought(told), rate=told["rate"])
-    sys.exit(tell(asyncio.run(made(order, told)), as_json=told["as_json"]))
+    order("retry", told)
 
 
 @quarantine.command()
@@ -90,17 +88,18 @@ def retry(**told: Any) -> None:
 @as_json
 def discard(why: str, **told: Any) -> None:
     """Take what fits out of quarantine for good, unpublished. Its body stays as long as any."""
+    wanted = sought(told)
 
     async def work() -> int:
         async with operator(told["config"], told["token"]) as found:
-            return await found.discard(sought(told), why)
+            return await found.discard(wanted, why)
 
     count = asyncio.run(work())
     click.echo(dump({"discarded": count}) if told["as_json"] else f"{count:,} discarded")
     sys.exit(0 if count else 1)
 
 
-def _lines(groups: Sequence[QuarantineFacts]) -> Iterator[str]:
+def _lines(groups: Sequence[QuarantineGroup]) -> Iterator[str]:
     for group in groups:
         place = f"{group.provider}/{group.account}"
         what = f"{group.event_type or '-'}: {group.reason}{' ' + group.path if group.path else ''}"

@@ -27,6 +27,7 @@ WRONG: Final = 1
 _KINDS: Final[Mapping[str, str]] = {
     "missed": "missed entirely",
     "behind": "state behind",
+    "status": "status differs",
     "amount": "amount differs",
     "unknown": "unknown to the provider",
     "unreadable": "not understood",

@@ -14,14 +14,17 @@ from paymux.cli.operate import operator
 from paymux.cli.stored import as_json, ask, config, dump, journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from paymux.journal.history import History
+    from paymux.journal.jobs import Change, ChangeGroup
     from paymux.replay import Action
     from paymux.replay.imports import Payload
     from paymux.replay.orders import Kind, Order
 
 SHOWN: Final = 50
+PAGE: Final = 1000
 AT_ONCE: Final = 1_000_000  # bytes of a request to the private API
 MOST: Final = 500  # payloads of one
 
@@ -86,21 +89,21 @@ def _ordering(command: Callable[..., None]) -> Callable[..., None]:
 @_ordering
 def republish(topic: str | None, **told: Any) -> None:
     """The stored events again: the same ids, with a header `paymux_replay`."""
-    _order("republish", told, topic)
+    order("republish", told, topic)
 
 
 @replay.command()
 @_ordering
 def retranslate(**told: Any) -> None:
     """Today's mapping over the stored bodies; publishes only events that never were."""
-    _order("retranslate", told)
+    order("retranslate", told)
 
 
 @replay.command()
 @_ordering
 def diff(**told: Any) -> None:
     """Today's mapping against what was published. Nothing goes out before the diff is accepted."""
-    _order("diff", told)
+    order("diff", told)
 
 
 @replay.command("list")
@@ -124,13 +127,11 @@ def list_(config: Path | None, journal: Path | None, as_json: bool) -> None:  # 
 @as_json
 def show(job: str, config: Path | None, journal: Path | None, as_json: bool) -> None:  # noqa: FBT001  # a flag
     """How far a job is, and what it did."""
-    from paymux.errors import NotStored
     from paymux.explain import dump as told
     from paymux.explain.jobs import job_facts
+    from paymux.journal.jobs import stored_job
 
-    found = ask(config, journal, lambda history: history.job(job))
-    if found is None:
-        raise NotStored(f"there is no job {job}; `paymux replay list` has them")
+    found = ask(config, journal, lambda history: stored_job(history, job))
     sys.exit(tell(_read(told(job_facts(found))), as_json=as_json))
 
 
@@ -149,10 +150,10 @@ def changes(
 ) -> None:
     """What a diff found."""
     if every:
-        for each in ask(config, journal, lambda history: history.changes(job, after="", limit=1_000_000)):
+        for each in ask(config, journal, lambda history: _changes(history, job)):
             click.echo(dump(each) if as_json else f"{each.kind}  {each.type}  {each.event_id}  {' '.join(each.paths)}")
         return
-    groups = ask(config, journal, lambda history: history.change_groups(job))
+    groups = ask(config, journal, lambda history: _groups(history, job))
     for group in groups:
         if as_json:
             click.echo(dump(group))
@@ -163,6 +164,23 @@ def changes(
             click.echo(f"{'':>10}{group.example.old}\n{'':>10}{group.example.new}")
     if not groups:
         click.echo("no change was found", err=True)
+
+
+async def _changes(history: History, job_id: str) -> list[Change]:
+    from paymux.journal.jobs import stored_job
+
+    job = await stored_job(history, job_id)
+    found: list[Change] = []
+    while page := await history.changes(job.id, after=found[-1].event_id if found else "", limit=PAGE):
+        found += page
+    return found
+
+
+async def _groups(history: History, job_id: str) -> Sequence[ChangeGroup]:
+    from paymux.journal.jobs import stored_job
+
+    job = await stored_job(history, job_id)
+    return await history.change_groups(job.id)
 
 
 def _steering(action: Action, about: str) -> click.Command:
@@ -188,18 +206,19 @@ replay.add_command(_steering("cancel", "End a job; what it published stays."))
 replay.add_command(_steering("accept", "Publish what a diff found, as corrections."))
 
 
-def _order(kind: Kind, told: dict[str, Any], topic: str | None = None) -> None:
-    from paymux.replay.orders import Order
+def order(kind: Kind, told: Mapping[str, Any], topic: str | None = None) -> None:
+    """Make a job and watch it, or only tell what it would do."""
+    from paymux.replay.orders import Order, checked
 
-    order = Order(kind=kind, sought=sought(told), topic=topic, rate=told["rate"])
+    wanted = checked(Order(kind=kind, sought=sought(told), topic=topic, rate=told["rate"]))
     if told["dry_run"]:
-        click.echo(dump(asyncio.run(_preview(order, told))))
+        click.echo(dump(asyncio.run(_preview(wanted, told))))
         return
-    sys.exit(tell(asyncio.run(made(order, told)), as_json=told["as_json"]))
+    sys.exit(tell(asyncio.run(_made(wanted, told)), as_json=told["as_json"]))
 
 
-async def made(order: Order, told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Make a job, and watch it unless it is let go of."""
+async def _made(order: Order, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Watched, unless it is let go of."""
     async with operator(told["config"], told["token"]) as found:
         job = await found.create(order)
         return job if told["detach"] else await watch(found, job)
@@ -215,13 +234,19 @@ async def _import(
 ) -> int:
     """What cannot be read is said and passed over; the exit code tells of it."""
     from paymux.cli.foreign import foreign
+    from paymux.errors import JobRefused
 
     counts: Counter[str] = Counter()
     waiting: dict[tuple[str, str], list[Payload]] = {}
     async with operator(config, token) as found:
 
         async def send(whose: tuple[str, str]) -> None:
-            counts.update(await found.take(whose, waiting.pop(whose)))
+            payloads = waiting.pop(whose)
+            try:
+                counts.update(await found.take(whose, payloads))
+            except JobRefused as error:  # those of other accounts are taken all the same
+                counts["unreadable"] += len(payloads)
+                click.echo(f"{'/'.join(whose)}: {error}", err=True)
 
         for each in foreign(files):
             whose = name or each.name

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -44,6 +45,9 @@ def restore(
     from paymux.settings import load
     from paymux.wiring.parts import kafka_settings
 
+    if without_kafka and (accept_doubles or instead_of):
+        raise click.UsageError("--accept-doubles and --instead-of are about what Kafka says, which is not asked")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails comes as an error of ours
     settings = load(config)
     if settings.journal.path is None:
         raise SettingsError("journal.url: memory:// has no file that could be brought back")
@@ -60,18 +64,28 @@ def restore(
     except BrokerUnavailable as error:
         more = "nothing was changed; --without-kafka does not ask what was published"
         raise BrokerUnavailable(f"{error} ({more})", reason=error.reason) from None
-    click.echo(dump(_facts(done)) if as_json else "\n".join(_told(done, place)))
+    click.echo(dump(_facts(done)) if as_json else "\n".join(_told(done, place, asked=not without_kafka)))
 
 
 def _facts(done: Restored) -> dict[str, object]:
     return {name: getattr(done, name) for name in done.__slots__}
 
 
-def _told(done: Restored, place: Path) -> list[str]:
+def _told(done: Restored, place: Path, *, asked: bool) -> list[str]:
     lines = [
         f"{place} is journal {done.identity} now, in place of {done.parent}: {done.deliveries:,} deliveries",
-        f"published up to {done.position} of {done.end}; the rest goes out when `paymux serve` starts",
-        f"{done.taken:,} events on Kafka are newer than the copy: they are not published again",
-        f"{done.ahead:,} payments go on with the numbers that Kafka has",
+        f"published up to {done.position} of {done.end}",
+        *(line.format(done=done) for line in (_ASKED if asked else _UNASKED)),
     ]
     return [*lines, f"what was there is {done.aside} now"] if done.aside else lines
+
+
+_ASKED: Final = (
+    "the rest goes out when `paymux serve` starts",
+    "{done.taken:,} events on Kafka are newer than the copy: they are not published again",
+    "{done.ahead:,} payments go on with the numbers that Kafka has",
+)
+_UNASKED: Final = (
+    "Kafka was not asked: what was published since is not known, and is published again when it comes again",
+    "where Kafka has the old journal's checkpoint, `paymux serve` says how to go on before it publishes anything",
+)

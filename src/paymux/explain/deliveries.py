@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
 from paymux.canonical import STATUSES, Entity
+from paymux.delivery import Proof
 from paymux.errors import NotStored
 from paymux.explain import JsonObject
 from paymux.explain.proofs import Proven, proven
@@ -22,31 +23,24 @@ from paymux.provider import Provider
 from paymux.signatures import Scheme
 from paymux.statement import worst
 
+Body = Literal["kept", "erased", "let_go", "never_kept"]
+
 NEAREST: Final = 5
+# What is said where there is no body.
+GONE: Final[Mapping[Body, str]] = {
+    "kept": "is gone",
+    "erased": "was erased at somebody's request; `paymux audit list --action erase` has whose",
+    "let_go": "was let go of, older than retention_days",
+    "never_kept": "was never kept: it proved nothing, so that the provider's API was asked instead",
+}
 _OF_THE_CONNECTION: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ItemFacts:
-    """One item and what became of it; `payments` are the keys that it spoke of."""
-
-    position: int | None
-    event_key: str | None
-    event_type: str | None
-    occurred_at: datetime | None
-    livemode: bool | None
-    result: str
-    outcome: str
-    reason: str | None
-    path: str | None
-    detail: str | None
-    payments: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFacts:
-    """`outcome` is that of its worst item; `size` of the body in bytes, null once it was let go of; `secret` the index
-    of the account's secret that matched.
+    """`outcome` is that of its worst item; `body` says whether its bytes are kept, were erased at somebody's request,
+    let go of after the retention, or never kept, since the delivery proved nothing; `size` is theirs, null where they
+    are gone; `secret` is the index of the account's secret that matched.
     """
 
     id: str
@@ -59,8 +53,9 @@ class DeliveryFacts:
     secret: int | None
     sha256: str
     size: int | None
+    body: Body
     outcome: str
-    items: tuple[ItemFacts, ...]
+    items: tuple[StoredItem, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +137,9 @@ async def stored_request(history: History, delivery_id: str) -> StoredRequest:
     """Raises NotStored, `body_gone` where only the request is not there any more; JournalUnavailable."""
     found = await stored(history, delivery_id)
     request = await history.request(found.id)
-    if request is None:
-        raise NotStored(f"the request of {delivery_id} is not kept any more, or never was", reason="body_gone")
+    body = _body(found)
+    if request is None or body == "never_kept":
+        raise NotStored(f"the request of {delivery_id} {GONE[body]}", reason="body_gone")
     return request
 
 
@@ -180,13 +176,16 @@ def facts(delivery: StoredDelivery) -> DeliveryFacts:
         secret=delivery.secret,
         sha256=delivery.sha256,
         size=delivery.size,
+        body=_body(delivery),
         outcome=worst(item.outcome for item in delivery.items),
-        items=tuple(map(_item, delivery.items)),
+        items=delivery.items,
     )
 
 
-def _item(item: StoredItem) -> ItemFacts:
-    return ItemFacts(**{name: getattr(item, name) for name in ItemFacts.__slots__})
+def _body(delivery: StoredDelivery) -> Body:
+    if delivery.proof == Proof.HINT:
+        return "never_kept"
+    return "erased" if delivery.erased else "let_go" if delivery.size is None else "kept"
 
 
 def record_facts(
@@ -232,7 +231,7 @@ def _request(request: StoredRequest) -> RequestFacts:
     )
 
 
-def why(item: ItemFacts) -> str:
+def why(item: StoredItem) -> str:
     """The reason in words, empty where there is none."""
     return " ".join(word for word in (item.reason, item.path, item.detail) if word)
 

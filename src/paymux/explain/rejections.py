@@ -34,7 +34,9 @@ HINTS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectionGroup:
-    """Rejections of one account for one reason; `addresses` counts them by sender, the most first."""
+    """Rejections of one account for one reason; `addresses` counts them by sender, the most first. `age` is the
+    newest's: how many seconds before it came it was signed, as it says.
+    """
 
     provider: str
     account: str
@@ -43,6 +45,7 @@ class RejectionGroup:
     first: datetime
     last: datetime
     addresses: Mapping[str, int]
+    age: int | None
     hint: str | None
 
 
@@ -55,7 +58,7 @@ def grouped(found: Iterable[Rejection]) -> list[RejectionGroup]:
 
 
 def _group(alike: list[Rejection]) -> RejectionGroup:
-    some = alike[0]
+    some = max(alike, key=lambda each: each.at)
     times = [each.at for each in alike]
     return RejectionGroup(
         provider=some.provider,
@@ -65,5 +68,13 @@ def _group(alike: list[Rejection]) -> RejectionGroup:
         first=min(times),
         last=max(times),
         addresses=dict(Counter(each.address for each in alike).most_common()),
-        hint=HINTS.get(some.reason),
+        age=some.age,
+        hint=_hint(some),
     )
+
+
+def _hint(newest: Rejection) -> str | None:
+    hint, age = HINTS.get(newest.reason), newest.age
+    if hint is None or age is None:
+        return hint
+    return f"the newest was signed {abs(age):,} seconds {'before' if age > 0 else 'after'} it came: {hint}"

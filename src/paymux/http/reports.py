@@ -55,8 +55,10 @@ class Reports:
         if not self.refusals.take(time.monotonic()):
             logger().error("journal_unavailable", provider=provider, detail=detail)
 
-    def rejected(self, provider: str, account: str, *, reason: str, address: str, body: bytes = b"") -> None:
-        """Of what was not accepted nothing is kept but size and digest."""
+    def rejected(
+        self, provider: str, account: str, *, reason: str, address: str, body: bytes = b"", age: int | None = None
+    ) -> None:
+        """Of what was not accepted nothing is kept but size and digest, and how old its signature says that it is."""
         self.journal.reject(
             Rejection(
                 at=self.now(),
@@ -66,6 +68,7 @@ class Reports:
                 address=address,
                 size=len(body),
                 sha256=hashlib.sha256(body).hexdigest(),
+                age=age,
             )
         )
         facts = {"provider": provider, "account": account, "reason": reason, "address": address}

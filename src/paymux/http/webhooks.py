@@ -79,11 +79,12 @@ async def _no_certificate(needed: NeedsCertificate) -> Certificate:
 class _Refused(Exception):
     """Not taken: counted and in the ring of rejections, whatever its answer."""
 
-    def __init__(self, reason: str, answer: Answer, body: bytes = b"") -> None:
+    def __init__(self, reason: str, answer: Answer, body: bytes = b"", age: int | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.answer = answer
         self.body = body
+        self.age = age
 
 
 class _OverQuota(Exception):
@@ -240,7 +241,7 @@ class Webhooks:
             except NeedsCertificate as needed:
                 return verify(delivery, checks, {needed.url: await self._certificate(needed)})
         except Rejected as error:
-            raise _Refused(error.reason, route.refusal, delivery.body) from None
+            raise _Refused(error.reason, route.refusal, delivery.body, error.age) from None
         except (CertificateUnavailable, NeedsCertificate) as error:  # nothing is known of it, good or bad
             raise _Refused(error.reason, UNAVAILABLE, delivery.body) from None
 
@@ -271,7 +272,9 @@ class Webhooks:
         wait = self._strangers.take(address, time.monotonic())
         if wait:
             return refused.answer if refused.answer.closes or refused.answer.status < _REFUSING else too_many(wait)
-        self._reports.rejected(provider, account, reason=refused.reason, address=address, body=refused.body)
+        self._reports.rejected(
+            provider, account, reason=refused.reason, address=address, body=refused.body, age=refused.age
+        )
         return refused.answer
 
     async def _elsewhere(self, request: BaseRequest, path: str) -> Answer:

@@ -149,7 +149,9 @@ class LookupRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """A delivery that was not accepted: no part of it is kept but its size and digest."""
+    """A delivery that was not accepted: no part of it is kept but its size and digest. `age`: how many seconds before
+    it came it was signed, where that is the reason.
+    """
 
     at: datetime
     provider: str
@@ -158,6 +160,7 @@ class Rejection:
     address: str
     size: int
     sha256: str
+    age: int | None = None
 
 
 class Journal(Outbox, Protocol):

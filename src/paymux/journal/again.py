@@ -17,7 +17,7 @@ from paymux.records import Again, event_id
 from paymux.statement import Ignored, Lookup, Quarantined, Stated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from paymux.journal import Entry
     from paymux.journal.changes import Filed
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EVENTS: Final = "events"
 UNCHANGED: Final = "unchanged"
+UNFILED: Final = "unfiled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +53,23 @@ def hear_again(
     unit: Unit, entry: Entry, delivery: int, replay_id: str, *, picks: Callable[[Filed], bool]
 ) -> Counter[str]:
     """What became of the items that `picks` wants of a delivery's row: `events` (how many are published that were not
-    before), `asked`, `ignored`, `duplicate` of what came meanwhile, `quarantined` for another reason, or `unchanged`.
+    before), `asked`, `ignored`, `duplicate` of what came meanwhile, `quarantined` for another reason, or `unchanged`;
+    and how many are `unfiled`.
 
     Duplicates and conflicts stay what they are, and so does what an operator discarded.
     """
-    counts: Counter[str] = Counter()
     filed = unit.overlay.filed(delivery)
-    # A mapping that makes more items of a batch than before: those have no place of their own to be told by.
+    counts = Counter({UNFILED: unfiled(entry, filed)})
     for item, old in zip(entry.items, filed, strict=False):
         if picks(old):
             counts.update(_hear(_Again(unit=unit, entry=entry, item=item, filed=old, replay_id=replay_id)))
-    return counts
+    counts[UNCHANGED] += sum(map(picks, filed[len(entry.items) :]))
+    return +counts
+
+
+def unfiled(entry: Entry, filed: Sequence[Filed]) -> int:
+    """Items that a mapping makes of a batch beyond those of before: they have no place of their own to be told by."""
+    return max(len(entry.items) - len(filed), 0)
 
 
 def is_spoken(filed: Filed) -> bool:
@@ -70,12 +77,17 @@ def is_spoken(filed: Filed) -> bool:
     return filed.result != Result.NEW or filed.outcome == EVENTS
 
 
-def might_say(entry: Entry) -> list[str]:
-    """The ids of all events that a delivery's items might make, whatever is known."""
+def is_settled(filed: Filed) -> bool:
+    """Whether an item stays what it is, whatever today's mapping makes of it."""
+    return filed.result != Result.NEW or filed.reason == DISCARDED or filed.outcome == "lookup"
+
+
+def might_say(entry: Entry, item: Item) -> list[str]:
+    """The ids of all events that one of a delivery's items might make, whatever is known."""
+    if not isinstance(item.outcome, Stated):
+        return []
     return [
         event_id(entry.account, item.event_key or entry.verified.delivery.id, statement, slot)
-        for item in entry.items
-        if isinstance(item.outcome, Stated)
         for statement in item.outcome.statements
         for slot, _ in lifecycle.offline(statement)
     ]
@@ -90,7 +102,7 @@ def discard(unit: Unit, delivery: int, why: str, *, picks: Callable[[Filed], boo
 
 def _hear(again: _Again) -> dict[str, int]:
     old, item = again.filed, again.item
-    if old.result != Result.NEW or old.reason == DISCARDED or old.outcome == "lookup":
+    if is_settled(old):
         return {UNCHANGED: 1}
     if old.outcome == EVENTS:
         return _say(again) if isinstance(item.outcome, Stated) else {UNCHANGED: 1}

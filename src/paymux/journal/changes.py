@@ -164,9 +164,11 @@ class Changes:
     """What is to be written. A lookup of None is to be deleted. `refiled` are rows of items that others in `items`
     stand for from now on, `discarded` those that an operator took out of quarantine, and why. `expired` are rows of
     deliveries without body and headers from now on, `forgotten` outbox rows as (shard, seq). `erased` are deliveries
-    without anything of their own words, `reworded` the outbox rows, by place, whose records say less from now on.
+    without anything of their own words, since they spoke of `erased_names`; `reworded` the outbox rows, by place, whose
+    records say less from now on.
     `respoken` are rows of items that speak of these keys from now on, with their deliveries' rows.
-    `listed` are keys that a job came across, `unlisted` jobs that need to know theirs no longer. `heard` has the
+    `listed` are keys that a job came across, `unlisted` jobs that need to know theirs no longer; `unfound` are jobs
+    whose findings go, but for those that a delivery from this id on put right. `heard` has the
     minutes in which an account's provider was heard, as bits, by hours since 1970.
     """
 
@@ -187,12 +189,14 @@ class Changes:
     respoken: dict[int, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     listed: list[tuple[str, str]] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
+    unfound: dict[str, str] = field(default_factory=dict)
     heard: dict[tuple[Scope, int], int] = field(default_factory=dict)
     audit: list[Audited] = field(default_factory=list)
     expired: list[int] = field(default_factory=list)
     forgotten: list[tuple[int, int]] = field(default_factory=list)
     erased: list[int] = field(default_factory=list)
     erased_at: datetime | None = None
+    erased_names: list[str] = field(default_factory=list)
     reworded: dict[tuple[int, int], Record] = field(default_factory=dict)
 
     def update(self, later: Changes) -> None:

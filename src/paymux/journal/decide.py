@@ -152,12 +152,15 @@ class Unit:
         self.changes.expired += deliveries
         self.changes.forgotten += outbox
 
-    def erase(self, deliveries: Sequence[int], records: Mapping[tuple[int, int], Record]) -> None:
+    def erase(
+        self, deliveries: Sequence[int], records: Mapping[tuple[int, int], Record], names: Sequence[str] = ()
+    ) -> None:
         """Nothing of these deliveries' own words stays; `records` are what is kept of outbox rows that are published,
-        by (shard, seq).
+        by (shard, seq). Nobody asks for objects of these names any more; of what else a batch brought, all the same.
         """
         self.changes.erased += deliveries
         self.changes.erased_at = self.now
+        self.changes.erased_names += names
         self.changes.reworded |= records
 
     def remember(self, job_id: str, keys: Iterable[str]) -> None:
@@ -167,6 +170,10 @@ class Unit:
     def forget(self, job_id: str) -> None:
         """The job ended, or begins anew."""
         self.changes.unlisted.append(job_id)
+
+    def forget_found(self, job_id: str, before: str) -> None:
+        """What it found, but for what deliveries from that id on put right."""
+        self.changes.unfound[job_id] = before
 
     # --- deliveries and items
 

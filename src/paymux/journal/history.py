@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 from paymux.delivery import Via
+from paymux.journal.jobs import EVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from paymux.journal import Rejection
     from paymux.journal.audit import Audited
     from paymux.journal.changes import Scope
-    from paymux.journal.jobs import Change, ChangeGroup, Job
+    from paymux.journal.jobs import Change, ChangeGroup, Job, JobState
     from paymux.lifecycle import Known
     from paymux.records import Record
 
@@ -34,6 +35,11 @@ def came_at(delivery_id: str, via: str, received_at: datetime) -> datetime:
     except ValueError:
         return received_at
     return _EPOCH + timedelta(milliseconds=identity.int >> 80) if identity.version == _TIMED else received_at
+
+
+def first_id(at: datetime) -> str:
+    """No delivery that came at that time or later has a smaller id."""
+    return str(UUID(int=max(int((at - _EPOCH).total_seconds() * 1000), 0) << 80))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +61,8 @@ class StoredItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDelivery:
-    """`row` counts deliveries in order of arrival. `size` is that of the body in bytes, None once it was let go of.
-    `secret` is the index of the account's secret that matched.
+    """`row` counts deliveries in order of arrival. `size` is that of the body in bytes, None once it was let go of, or
+    `erased`. `secret` is the index of the account's secret that matched.
     """
 
     row: int
@@ -70,6 +76,7 @@ class StoredDelivery:
     secret: int | None
     sha256: str
     size: int | None
+    erased: bool = False
     items: tuple[StoredItem, ...] = ()
 
 
@@ -150,6 +157,20 @@ class Sought:
     until: datetime | None = None
 
 
+def impossible(sought: Sought) -> str | None:
+    """Why nothing could ever fit; None where something could."""
+    if sought.since is not None and sought.until is not None and sought.since >= sought.until:
+        return "until should be later than since"
+    if sought.reason is not None and sought.outcome not in (None, "quarantined"):
+        return f"what became {sought.outcome} has no reason"
+    provider, account, *rest = [*(sought.payment or "").split("/", 2), "", ""]
+    if sought.payment is not None and not (provider and account and rest[0]):
+        return "a payment is named PROVIDER/ACCOUNT/ID"
+    if sought.payment is not None and not (sought.provider in (None, provider) and sought.account in (None, account)):
+        return "the payment is of another provider or account"
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Newest first. `next` is where the following page begins; None at the end. A page may be short where much had to
@@ -213,8 +234,8 @@ class History(Protocol):
         """In which minutes the account's provider was heard, as bits, by hours since 1970."""
         ...
 
-    async def jobs(self, *, limit: int) -> Sequence[Job]:
-        """Newest first."""
+    async def jobs(self, *, limit: int, states: Collection[JobState] = EVERY) -> Sequence[Job]:
+        """Those in these states, newest first."""
         ...
 
     async def job(self, job_id: str) -> Job | None: ...

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
+
+from paymux.errors import NotStored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from paymux.journal.history import History
+
+
+RECENT: Final = 200
+NEAREST: Final = 3
 
 
 class JobState(StrEnum):
@@ -23,6 +32,7 @@ class JobState(StrEnum):
     CANCELED = "canceled"
 
 
+EVERY: Final = frozenset(JobState)
 ENDED: Final = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELED})
 
 
@@ -80,3 +90,14 @@ class ChangeGroup:
     paths: tuple[str, ...]
     count: int
     example: Change
+
+
+async def stored_job(history: History, job_id: str) -> Job:
+    """Raises NotStored, naming the nearest; JournalUnavailable."""
+    job = await history.job(job_id)
+    if job is not None:
+        return job
+    told, ids = job_id[:100], [each.id for each in await history.jobs(limit=RECENT)]
+    beginning = [each for each in ids if told and each.startswith(told)][:NEAREST]
+    near = beginning or get_close_matches(told, ids, NEAREST)
+    raise NotStored(f"there is no job {told}" + (f"; the nearest are {', '.join(near)}" if near else ""))

@@ -7,8 +7,9 @@ published. What Kafka has, Kafka keeps.
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import orjson
@@ -19,7 +20,7 @@ from paymux.journal.history import Sought
 from paymux.records import erased, is_erased
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
     from paymux.journal import Journal
     from paymux.journal.archive import Archive
@@ -33,6 +34,9 @@ STEP: Final = 200  # deliveries of a commit
 PAGE: Final = 500  # records that are looked through at once
 SCRUBS: Final = 10  # tries to empty the WAL, beside readers
 SCRUB_SECONDS: Final = 0.5
+
+# What is somebody's although nobody is known by it: `null`, `usd` and `2026` stand in everybody's bodies.
+_TELLING: Final = re.compile(r"(?=\D*\d)[^\s\"'\\{}\[\]]{6,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +58,12 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traces:
-    """Where it stands: rows of deliveries that are not erased yet, and what events of these payments the outbox has."""
+    """Where it stands: rows of deliveries that are not erased yet, and what events of these payments the outbox has.
+    `names` are the ids by which objects of theirs are asked for.
+    """
 
     payments: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     deliveries: tuple[int, ...] = ()
     records: tuple[StoredRecord, ...] = ()
 
@@ -92,8 +99,8 @@ class Erasing:
     async def erase(self, whose: Person, why: str, who: str) -> Erased:
         """Durable, and gone from the journal's files, when it returns.
 
-        Raises NotStored where nothing is known of it; EraseRefused: not everything is published yet, or no reason is
-        given; JournalUnavailable, after which it can be done again.
+        Raises NotStored where nothing is known of it; EraseRefused: not everything is published yet, no reason is
+        given, or the id could be anybody's; JournalUnavailable, after which it can be done again.
         """
         if not why.strip():
             raise EraseRefused("say why it is erased")
@@ -121,14 +128,16 @@ class Erasing:
         names = [whose.id] if payment is None else [payment.key.split("/", 2)[2], *payment.links]
         keys = set() if payment is None else await self._keys_of(payment.key)
         rows = {*await self._archive.spoke(keys), *await self._naming(whose.scope, names)}
-        if payment is None and not rows:
-            raise NotStored(f"nothing is kept that names {whose.key[:200]}")
-        return await self._traces(rows, keys)
+        if payment is None:
+            _check_named(whose, rows)
+        return replace(await self._traces(rows, keys), names=tuple(names))
 
     async def _of_customer(self, whose: Person) -> Traces:
         """All of their payments, whole: what came later of one may name nobody, and tell about them all the same."""
         told = {each.delivery async for each in self._events_of(whose)} - {None}
         rows = {row for row in told if row is not None} | set(await self._naming(whose.scope, [whose.id]))
+        if not told:
+            _check_named(whose, rows)
         keys: set[str] = set()
         for row in sorted(rows):
             stories = await self._archive.stories([row])
@@ -136,9 +145,8 @@ class Erasing:
                 each for each in stories if len(stories) == 1 or any(_is_of(record, whose) for record in each.records)
             ]
             keys |= {key for story in own for key in story.keys}
-        if not rows:
-            raise NotStored(f"nothing is kept that names {whose.key[:200]}")
-        return await self._traces(rows | set(await self._archive.spoke(keys)), keys)
+        found = await self._traces(rows | set(await self._archive.spoke(keys)), keys)
+        return replace(found, names=tuple(key.split("/", 2)[2] for key in sorted(keys)))
 
     async def _keys_of(self, payment: str) -> set[str]:
         """The payment's own, and those of what joined it later."""
@@ -191,7 +199,7 @@ class Erasing:
         act = Act(who=who, action=f"erase.{whose.kind}", target=whose.key, detail=detail)
 
         def decide(unit: Unit) -> None:
-            unit.erase(rows, records)
+            unit.erase(rows, records, found.names)
             unit.audit(act)
 
         await self._journal.change(decide)
@@ -204,6 +212,17 @@ class Erasing:
                 return
             await asyncio.sleep(SCRUB_SECONDS)
         await self._journal.scrub()
+
+
+def _check_named(whose: Person, rows: Collection[int]) -> None:
+    """Nobody is known by the id: bodies of these rows have it as a word. Raises NotStored, EraseRefused."""
+    if not rows:
+        raise NotStored(f"nothing is kept that names {whose.key[:200]}")
+    if not _TELLING.fullmatch(whose.id):
+        raise EraseRefused(
+            f"no {whose.kind} is known as {whose.id[:100]!r}; {len(rows)} bodies have it as a word, which may be "
+            "anybody's: an id that only they have is of six characters, one of them a digit, without blanks or quotes"
+        )
 
 
 def _is_of(stored: StoredRecord, whose: Person) -> bool:

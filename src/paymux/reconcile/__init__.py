@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Final
 from paymux.errors import JobRefused, JournalUnavailable
 from paymux.jobs import Lane
 from paymux.journal.audit import Act
-from paymux.journal.history import Sought
+from paymux.journal.history import Sought, first_id
 from paymux.journal.jobs import ENDED, Job, JobState
 from paymux.reconcile.orders import KIND, Order, checked
-from paymux.reconcile.schedule import due_at, following, standing_id
+from paymux.reconcile.schedule import due_at, following, standing_id, told_since
 from paymux.reconcile.steps import step
 from paymux.telemetry import log_failure, logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from paymux.journal.decide import Unit
     from paymux.journal.history import History
@@ -139,8 +139,9 @@ class Reconciles:
                 continue
             if self._impossible(name) is not None:
                 continue
-            job = await self._job(following(before, name, now), standing_id(name), BY_SCHEDULE)
-            await self._means.journal.change(partial(_begin_anew, job))
+            order = following(before, name, now)
+            job = await self._job(order, standing_id(name), BY_SCHEDULE)
+            await self._means.journal.change(partial(_begin_anew, job, told_since(order)))
 
     async def _job(self, order: Order, job_id: str, who: str) -> Job:
         sought = Sought(since=order.since, until=order.until)
@@ -158,8 +159,10 @@ class Reconciles:
         )
 
 
-def _begin_anew(job: Job, unit: Unit) -> None:
+def _begin_anew(job: Job, since: datetime | None, unit: Unit) -> None:
     before = unit.job(job.id)
     if before is None or before.state in ENDED:
         unit.forget(job.id)
         unit.keep_job(job)
+        if since is not None:
+            unit.forget_found(job.id, first_id(since))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from paymux.jobs import Progress, advance, is_on
-from paymux.reconcile.comparing import compare
+from paymux.reconcile.comparing import MENDED, compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Found:
     """What a step commits: answers with those of their items that count, payments that the provider does not have, the
     keys that it came across (`before`: those of them that an earlier step did), and where the job goes on. `mends` is
-    what goes down the line; None: those of the answers in which something differs.
+    what goes down the line, by payment; None: those of the answers in which something differs.
     """
 
     cursor: Mapping[str, Any]
@@ -32,27 +32,33 @@ class Found:
     gone: Sequence[Change] = ()
     before: frozenset[str] = frozenset()
     into: JobState | None = None
-    mends: Sequence[Entry] | None = None
+    mends: Mapping[str, Entry] | None = None
 
 
-async def keep(journal: Journal, job: Job, order: Order, found: Found) -> Mapping[str, int]:
-    """All of it or nothing; how much of what was found. Nothing, where the job was paused or canceled meanwhile."""
-    entries = [*(entry for entry, _ in found.read), *(found.mends or ())]
+async def keep(journal: Journal, job: Job, order: Order, found: Found) -> Mapping[str, int] | None:
+    """All of it or nothing; how much of what was found. Nothing, where the job was paused or canceled meanwhile. None:
+    not yet, since an answer that is to go down the line has an amount, too, that differs; it must say what `mends`.
+    """
+    entries = [*(entry for entry, _ in found.read), *(found.mends or {}).values()]
     return await journal.change(lambda unit: _decide(unit, job, order, found), entries)
 
 
-def _decide(unit: Unit, job: Job, order: Order, found: Found) -> Mapping[str, int]:
+def _decide(unit: Unit, job: Job, order: Order, found: Found) -> Mapping[str, int] | None:
     """What an earlier step looked at is not counted twice."""
     if not is_on(unit, job):
         return {}
-    counts, changes, mends = Counter(payments=len(found.gone)), list(found.gone), list(found.mends or ())
+    counts, changes = Counter(payments=len(found.gone)), list(found.gone)
+    asked = found.mends or {}
+    mends = list(asked.values())
     for entry, items in found.read:
         compared = [compare(unit.overlay, entry, item, job.id) for item in items]
         goes = order.fixes and found.mends is None and any(each.is_mended for each in compared)
+        if goes and any(each.found and not each.is_mended for each in compared):
+            return None
         mends += [entry] if goes else []
-        delivery = entry.verified.delivery.id if goes else ""
         new = [each for each in compared if each.key not in found.before]
-        changes += [replace(change, delivery=delivery) for each in new for change in each.found]
+        by = entry if goes else None
+        changes += [_mended_by(asked.get(change.key, by), change) for each in new for change in each.found]
         counts["payments"] += len(new)
     counts["events"] += _mended(unit, mends)
     counts += Counter(change.kind for change in changes)
@@ -62,6 +68,12 @@ def _decide(unit: Unit, job: Job, order: Order, found: Found) -> Mapping[str, in
     done = counts["payments"]
     advance(unit, job.id, Progress(cursor=found.cursor, done=done, counts=counts, into=found.into, found=changes))
     return counts
+
+
+def _mended_by(entry: Entry | None, change: Change) -> Change:
+    if entry is None or change.kind not in MENDED:
+        return change
+    return replace(change, delivery=entry.verified.delivery.id)
 
 
 def _mended(unit: Unit, entries: Iterable[Entry]) -> int:

@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from paymux import lifecycle
-from paymux.canonical import Entity, Payment
+from paymux.canonical import Entity, Payment, Transition
 from paymux.errors import JournalError
 from paymux.journal.changes import Overlay
 from paymux.journal.jobs import Change
 from paymux.journal.speech import Speech
-from paymux.lifecycle import Heard
+from paymux.lifecycle import Heard, standing_name
 from paymux.records import entity_key
 from paymux.statement import Quarantined, Stated
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from paymux.journal import Entry
     from paymux.journal.changes import View
     from paymux.lifecycle import Known
     from paymux.statement import Item, Statement
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 # Kinds of differences.
 MISSED: Final = "missed"  # nothing was heard of the payment
 BEHIND: Final = "behind"  # the provider is further than what was heard
+STATUS: Final = "status"  # another one than what was heard later, in an answer that does not tell since when
 AMOUNT: Final = "amount"
 UNKNOWN: Final = "unknown"  # of ours, and the provider does not have it
 UNREADABLE: Final = "unreadable"
 
-KINDS: Final = (MISSED, BEHIND, AMOUNT, UNKNOWN, UNREADABLE)
-# What goes down the line to be put right: no API answer may announce another amount, and what the provider does not
-# have says nothing.
+KINDS: Final = (MISSED, BEHIND, STATUS, AMOUNT, UNKNOWN, UNREADABLE)
+# What goes down the line to be put right: no API answer may announce another amount or move a status without a time,
+# and what the provider does not have says nothing.
 MENDED: Final = frozenset({MISSED, BEHIND, UNREADABLE})
+SETTLED: Final = timedelta(minutes=10)  # what was said since then may not stand in the list yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +124,24 @@ def _stated(view: View, entry: Entry, item: Item, statements: tuple[Statement, .
     if types:
         kind = BEHIND if is_heard else MISSED
         found.append(_differs(entry, job_id, kind, key, types[0], known, payment))
+    elif known is not None and _statuses_differ(known, payment, entry, item):
+        found.append(_differs(entry, job_id, STATUS, key, "", known, payment))
     if known is not None and _amounts_differ(known, payment, entry, item):
         found.append(_differs(entry, job_id, AMOUNT, key, "", known, payment))
     return Compared(key=key, found=tuple(found))
+
+
+def _statuses_differ(known: Known, statement: Statement, entry: Entry, item: Item) -> bool:
+    """Of objects that keep no time of change: whatever is known counts as newer, for good."""
+    block = statement.block
+    if not isinstance(block, Payment) or block.updated_at is not None:
+        return False
+    standing = known.standings.get(standing_name(block))
+    is_stale = _read(known, statement, entry, item).transition is Transition.STALE
+    if standing is None or standing.status == block.status or not is_stale:
+        return False
+    heard_at = _EPOCH + timedelta(microseconds=standing.order[0])
+    return heard_at < entry.verified.delivery.received_at - SETTLED
 
 
 def _amounts_differ(known: Known, statement: Statement, entry: Entry, item: Item) -> bool:
@@ -132,8 +150,12 @@ def _amounts_differ(known: Known, statement: Statement, entry: Entry, item: Item
     if not isinstance(block, Payment) or block.amount is None or known.amount is None:
         return False
     (_, known_order), amount = known.amount
+    return amount != block.amount and _read(known, statement, entry, item).order[0] >= known_order[0]
+
+
+def _read(known: Known, statement: Statement, entry: Entry, item: Item) -> lifecycle.Reading:
     heard = Heard(transitions=entry.account.provider.transitions, event_key=item.event_key or "", snapshot=True)
-    return amount != block.amount and lifecycle.read(known, statement, heard).order[0] >= known_order[0]
+    return lifecycle.read(known, statement, heard)
 
 
 def _differs(

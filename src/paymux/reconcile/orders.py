@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -56,8 +57,8 @@ def checked(order: Order, now: datetime) -> Order:
         raise JobRefused("until should be later than since", reason="job_impossible")
     if order.since >= now:
         raise JobRefused("since should be in the past", reason="job_impossible")
-    if order.rate is not None and not order.rate > 0:
-        raise JobRefused("rate should be more than 0", reason="job_impossible")
+    if order.rate is not None and not 0 < order.rate < math.inf:
+        raise JobRefused("rate should be a number above 0", reason="job_impossible")
     return order
 
 

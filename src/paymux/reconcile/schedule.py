@@ -50,6 +50,13 @@ def following(before: Job | None, name: tuple[str, str], now: datetime) -> Order
     return _order(name, since=last.until - OVERLAP, until=now, whole_at=last.whole_at, start=start)
 
 
+def told_since(order: Order) -> datetime | None:
+    """A run that looks at everything finds again what still differs: of what was found before, only what was put right
+    since then is still told. None: all of it.
+    """
+    return order.until - REACH if order.whole_at == order.until else None
+
+
 def _order(
     name: tuple[str, str],
     *,

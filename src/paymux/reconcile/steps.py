@@ -112,22 +112,23 @@ class _Work:
         if after.get("repeated", 0) >= MOST_REPEATED:
             raise ApiError("its pages lead back to payments that were listed before", reason="shape")
         wanted = [item for item in entry.items if self._is_asked_for(item)]
-        mends = None if len(wanted) == len(entry.items) else await self._one_by_one(entry, wanted)
-        await self._commit(Found(cursor=after, keys=keys, read=[(entry, wanted)], before=before, mends=mends))
+        found = Found(cursor=after, keys=keys, read=[(entry, wanted)], before=before)
+        if len(wanted) < len(entry.items) or not await self._commit(found):
+            await self._commit(replace(found, mends=await self._one_by_one(entry, wanted)))
         return len(wanted)
 
-    async def _one_by_one(self, page: Entry, wanted: Sequence[Item]) -> list[Entry]:
-        """What differs of a page that holds more than what was asked for: each payment by itself."""
+    async def _one_by_one(self, page: Entry, wanted: Sequence[Item]) -> dict[str, Entry]:
+        """What is to be put right of a page that holds more than that: each payment by itself."""
         if not self.order.fixes:
-            return []
+            return {}
 
         def decide(unit: Unit) -> list[str]:
             compared = [compare(unit.overlay, page, item, self.job.id) for item in wanted]
             return [each.key for each in compared if each.key is not None and each.is_mended]
 
         differing = await self.means.journal.change(decide, [page])
-        answers = [await self._asked(key.removeprefix(self._prefix)) for key in differing]
-        return [entry for entry in answers if entry is not None]
+        answers = {key: await self._asked(key.removeprefix(self._prefix)) for key in differing}
+        return {key: entry for key, entry in answers.items() if entry is not None}
 
     def _place(self) -> _Place:
         cursor = self.job.cursor
@@ -243,9 +244,11 @@ class _Work:
         verified = confirmed(delivery)
         return Entry(account=self.account, verified=verified, items=translate(self.account, verified))
 
-    async def _commit(self, found: Found) -> None:
+    async def _commit(self, found: Found) -> bool:
         counts = await keep(self.means.journal, self.job, self.order, found)
-        self.means.observe(self.order.name, counts)
+        if counts is not None:
+            self.means.observe(self.order.name, counts)
+        return counts is not None
 
     async def _patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """What is only away for the moment is asked again, a few times."""

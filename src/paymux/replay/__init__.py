@@ -6,24 +6,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from paymux.errors import JobRefused, JournalUnavailable, NotStored
+from paymux.errors import BrokerUnavailable, JobRefused, JournalUnavailable
 from paymux.jobs import Lane
 from paymux.journal.again import discard
 from paymux.journal.audit import Act
 from paymux.journal.history import Sought
-from paymux.journal.jobs import ENDED, Job, JobState
-from paymux.records import is_erased
+from paymux.journal.jobs import ENDED, Job, JobState, stored_job
 from paymux.replay.comparing import CHANGED, GONE, NEW
 from paymux.replay.correcting import accept, diff
-from paymux.replay.hearing import heard, unreadable
 from paymux.replay.imports import taken
-from paymux.replay.orders import KINDS, Order, checked, is_quarantined, mappings, possible
+from paymux.replay.orders import KINDS, Order, checked, in_quarantine, is_quarantined, mappings
+from paymux.replay.previews import Preview, foreseen
 from paymux.replay.steps import STEP, Means, republish, retranslate
-from paymux.statement import OUTCOMES
 from paymux.telemetry import logger
 
 if TYPE_CHECKING:
@@ -52,14 +50,6 @@ _ACTIONS: Final[Mapping[str, tuple[frozenset[JobState], JobState]]] = {
     "cancel": (frozenset(JobState) - ENDED, JobState.CANCELED),
     "accept": (frozenset({JobState.READY}), JobState.QUEUED),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What an order would do: how many deliveries or records it is about, and what would become of them."""
-
-    kind: str
-    counts: Mapping[str, int]
 
 
 class Replays:
@@ -91,6 +81,7 @@ class Replays:
     async def create(self, order: Order, who: str) -> Job:
         """Raises JobRefused, JournalUnavailable."""
         order = checked(order)
+        await self._is_there(order.topic)
         now = self._clock()
         bounds = await self._bounds(order)
         job = Job(
@@ -112,6 +103,8 @@ class Replays:
     async def steer(self, job_id: str, action: Action, who: str) -> Job:
         """Raises NotStored, JobRefused(job_state), JournalUnavailable."""
         before, into = _ACTIONS[action]
+        if action == "resume":
+            await self._is_there((await stored_job(self._history, job_id)).spec.get("topic"))
 
         def decide(unit: Unit) -> Job | None:
             job = unit.job(job_id)
@@ -120,12 +113,12 @@ class Replays:
             begun = _from_the_first(job) if action == "accept" else job
             steered = replace(begun, state=into, error=None)
             _keep(unit, steered, Act(who=who, action=f"job.{action}", target=job_id))
+            if into in ENDED:
+                unit.forget(job_id)
             return None
 
         refused = await self._means.journal.change(decide)
-        job = await self._history.job(job_id)
-        if job is None:
-            raise NotStored(f"there is no job {job_id}")
+        job = await stored_job(self._history, job_id)
         if refused is not None:
             raise JobRefused(f"job {job_id} is {refused.state.value}: it cannot {action}")
         self._news.set()
@@ -137,8 +130,7 @@ class Replays:
             raise JobRefused("say why it is discarded", reason="job_impossible")
         if replace(sought, outcome=None) == Sought():
             raise JobRefused("say which, by at least one filter", reason="job_impossible")
-        possible(sought)
-        sought, total = replace(sought, outcome="quarantined"), 0
+        sought, total = in_quarantine(sought), 0
         first, end = await self._means.archive.bounds(sought)
         after = first - 1
         while after < end - 1:
@@ -154,10 +146,11 @@ class Replays:
     async def preview(self, order: Order) -> Preview:
         """Nothing is changed. Raises JobRefused, JournalUnavailable."""
         order = checked(order)
+        await self._is_there(order.topic)
         bounds, counts = await self._bounds(order), Counter[str]()
         after, end = bounds["first"] - 1, bounds["end"]
         while after < end - 1:
-            after, found = await self._foreseen(order, after, end)
+            after, found = await foreseen(self._means, order, after, end)
             counts += found
             await asyncio.sleep(0)
         return Preview(kind=order.kind, counts=dict(counts))
@@ -191,6 +184,17 @@ class Replays:
             return await accept(self._means, self._history, job)
         return await _STEPS[job.kind](self._means, job)
 
+    async def _is_there(self, topic: str | None) -> None:
+        """What is decided for a topic waits for it, and all that comes after waits, too. Raises JobRefused."""
+        if topic is None or self._means.has_topic is None:
+            return
+        try:
+            there = await self._means.has_topic(topic)
+        except BrokerUnavailable as error:
+            raise JobRefused(f"nobody can tell whether Kafka has {topic}: {error}", reason="job_impossible") from None
+        if not there:
+            raise JobRefused(f"Kafka has no topic {topic}: create it first", reason="job_impossible")
+
     def _mappings(self, order: Order) -> dict[str, Any]:
         """A diff is accepted with the mappings that it was made with."""
         return {"mappings": mappings(self._means.accounts())} if order.kind == "diff" else {}
@@ -201,24 +205,6 @@ class Replays:
             return {"first": 1, "end": await self._means.archive.end()}
         first, end = await self._means.archive.bounds(order.sought)
         return {"first": first, "end": end}
-
-    async def _foreseen(self, order: Order, after: int, end: int) -> tuple[int, Counter[str]]:
-        archive = self._means.archive
-        if order.kind == "republish":
-            records = await archive.records(order.sought, topic=self._means.topic, after=after, end=end, limit=STEP)
-            erased = sum(is_erased(each.record) for each in records)
-            counts = Counter(events=len(records) - erased, erased=erased)
-            return (records[-1].seq if len(records) == STEP else end - 1), counts
-        rows = await archive.rows(order.sought, after=after, end=end, limit=STEP)
-        kept = await archive.kept(rows.rows)
-        entries = await heard(kept.values(), self._means.accounts)
-        counts = unreadable(rows, kept, entries)
-        counts["deliveries"] += len(rows.rows)
-        filed = await archive.filed(rows.rows)
-        for row, entry in entries.items():
-            for item, old in zip(entry.items, filed[row], strict=False):
-                counts[f"{old.outcome} to {OUTCOMES[type(item.outcome)]}"] += 1
-        return rows.reached, counts
 
     async def _discarded(self, rows: tuple[int, ...], sought: Sought, why: str, who: str) -> int:
         def decide(unit: Unit) -> int:

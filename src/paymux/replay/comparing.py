@@ -12,6 +12,7 @@ from paymux import lifecycle
 from paymux.canonical import Transition
 from paymux.errors import PaymuxError
 from paymux.journal import Result
+from paymux.journal.again import UNFILED, unfiled
 from paymux.journal.changes import DISCARDED
 from paymux.journal.jobs import Change
 from paymux.journal.rehearse import as_published, differences, rehearse
@@ -44,10 +45,11 @@ _UNHEARD: Final = ("quarantined", "ignored")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """What came out for some deliveries of a diff."""
+    """What came out for some deliveries of a diff. `ahead` are keys of payments that later deliveries speak of, too."""
 
     counts: Counter[str]
     found: list[Change]
+    ahead: frozenset[str] = frozenset()
 
 
 async def compare(archive: Archive, accounts: Accounts, topic: str, job: Job, rows: Rows) -> Compared:
@@ -59,7 +61,9 @@ async def compare(archive: Archive, accounts: Accounts, topic: str, job: Job, ro
     kept = await archive.kept(sorted(wanted))
     entries = await heard(kept.values(), accounts)
     counts = unreadable(rows, kept, entries)
-    found = list(_understood(job.id, entries, await archive.filed(rows.rows)))
+    filed = await archive.filed(rows.rows)
+    counts[UNFILED] += sum(unfiled(entries[row], filed[row]) for row in rows.rows if row in entries)
+    found = list(_understood(job.id, entries, filed))
     breath = Breath()
     for story in stories:
         await breath.taken()
@@ -69,12 +73,20 @@ async def compare(archive: Archive, accounts: Accounts, topic: str, job: Job, ro
     # Published by another delivery, or before this journal was restored.
     known = await archive.published([change.event_id for change in found if change.kind == NEW])
     found = [change for change in found if change.kind != NEW or change.event_id not in known]
-    return Compared(counts=counts + Counter(change.kind for change in found), found=found)
+    return Compared(counts=counts + Counter(change.kind for change in found), found=found, ahead=_ahead(stories, rows))
+
+
+def _ahead(stories: Sequence[Story], rows: Rows) -> frozenset[str]:
+    spoken = (story for story in stories if any(told.delivery > rows.reached for told in story.heard))
+    return frozenset(key for story in spoken for key in story.keys.union(*(told.keys for told in story.heard)))
 
 
 async def _begun(archive: Archive, job: Job, rows: Rows) -> list[Story]:
-    """Payments of which these deliveries are the first that fit: each is compared once."""
-    stories = await whole(archive, await archive.spoken(rows.rows))
+    """Payments of which these deliveries are the first that fit: each is compared once. Those that the job came across
+    before are not read again.
+    """
+    keys = await archive.spoken(rows.rows)
+    stories = await whole(archive, keys - await archive.listed(job.id, list(keys)))
     told = {each.delivery for story in stories for each in story.heard if each.delivery >= job.spec["first"]}
     fitting = await archive.fitting(sought_of(job), sorted(told))
     here = set(rows.rows)

@@ -10,73 +10,58 @@ from typing import TYPE_CHECKING, Final
 from paymux.errors import JournalError, PaymuxError
 from paymux.jobs import Progress, advance, is_on
 from paymux.journal.again import EVENTS, hear_again
-from paymux.journal.archive import Rows
 from paymux.journal.jobs import JobState
 from paymux.journal.rehearse import Correction, correct
 from paymux.replay.comparing import CHANGED, GONE, NEW, Compared, compare, is_unheard, rehearsed, standing
 from paymux.replay.hearing import Breath, heard
-from paymux.replay.orders import same_mappings, sought_of
-from paymux.replay.steps import STEP, reached
+from paymux.replay.orders import same_mappings
+from paymux.replay.steps import joined, pool_of, portions, reached
 from paymux.replay.stories import whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from paymux.journal import Entry
-    from paymux.journal.archive import Story
+    from paymux.journal.archive import Rows, Story
     from paymux.journal.decide import Unit
     from paymux.journal.history import History
     from paymux.journal.jobs import Change, Job
     from paymux.journal.rehearse import Rehearsal
     from paymux.lifecycle import Known
-    from paymux.replay.pool import Pool
     from paymux.replay.steps import Means
 
 BUSY_SECONDS: Final = 0.05
-MANY: Final = 2000  # deliveries
 PAGE: Final = 50  # changes of a commit: no webhook waits for many
 
 
 async def diff(means: Means, job: Job) -> int:
     """Compare the payments of some deliveries; how many deliveries. Nothing is published. Raises JobRefused."""
     same_mappings(job, means.accounts())
-    portions = await _portions(means, job)
-    results = await asyncio.gather(*(_compared(means, job, rows) for rows in portions))
-    rows = Rows(rows=tuple(row for each in portions for row in each.rows), reached=portions[-1].reached)
+    parts = await portions(means, job)
+    results = await asyncio.gather(*(_compared(means, job, rows) for rows in parts))
+    rows = joined(parts)
     counts = sum((each.counts for each in results), Counter[str]())
     found = [change for each in results for change in each.found]
+    ahead = frozenset().union(*(each.ahead for each in results))
 
     def decide(unit: Unit) -> None:
         # What was erased since it was read is compared again, without it.
         if is_on(unit, job) and not unit.overlay.erased([change.row for change in found]):
-            advance(unit, job.id, reached(job, rows, counts, _after(job, found), found))
+            progress = reached(job, rows, counts, _after(job, found), found)
+            advance(unit, job.id, progress)
+            if progress.into is None:
+                unit.remember(job.id, ahead)
+            else:
+                unit.forget(job.id)
 
     await means.journal.change(decide)
     return len(rows.rows)
 
 
-async def _portions(means: Means, job: Job) -> list[Rows]:
-    """As many as can be compared beside one another."""
-    after, end = job.cursor.get("after", job.spec["first"] - 1), job.spec["end"]
-    portions: list[Rows] = []
-    pool = _pool(means, job)
-    for _ in range(pool.size if pool else 1):
-        portions.append(await means.archive.rows(sought_of(job), after=after, end=end, limit=STEP))
-        after = portions[-1].reached
-        if after >= end - 1:
-            break
-    return portions
-
-
 async def _compared(means: Means, job: Job, rows: Rows) -> Compared:
-    if pool := _pool(means, job):
-        return await pool.compare(job, rows, means.accounts(), means.topic)
+    if pool := pool_of(means, job):
+        return await pool.run(compare, job, rows, means.accounts(), means.topic)
     return await compare(means.archive, means.accounts, means.topic, job, rows)
-
-
-def _pool(means: Means, job: Job) -> Pool | None:
-    """Processes take a second to start: what is small is done by then."""
-    return means.pool if (job.total or 0) >= MANY else None
 
 
 async def accept(means: Means, history: History, job: Job) -> int:

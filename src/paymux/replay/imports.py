@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -25,18 +26,24 @@ if TYPE_CHECKING:
     from paymux.replay.steps import Means
 
 AT_ONCE: Final = 64  # deliveries of a commit
+EMPTY: Final = "empty"
+_ENDS: Final = re.compile(rb"[\r\n\0]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
     """`headers` count where the provider's event id is one of them. `asked`: it is the answer of the provider's API to
-    that question.
+    that question. Raises ValueError for a header that HTTP does not know.
     """
 
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
     received_at: datetime | None = None
     asked: Asked | None = None
+
+    def __post_init__(self) -> None:
+        if any(not name or b":" in name or _ENDS.search(name + value) for name, value in self.headers):
+            raise ValueError("a header has no name, or holds the end of a line")
 
 
 async def taken(
@@ -48,7 +55,8 @@ async def taken(
     now: datetime,
     new_id: Callable[[], str],
 ) -> Counter[str]:
-    """What became of their items: `events` published, and each by its outcome, or `duplicate` or `conflict`.
+    """What became of their items: `events` published, and each by its outcome, or `duplicate` or `conflict`; `empty`
+    counts payloads without any.
 
     Raises JobRefused(job_impossible) for an account that is not configured; JournalUnavailable: what was taken before
     is kept, and taking it again makes duplicates only.
@@ -63,7 +71,7 @@ async def taken(
             entries.append(_entry(account, payload, now, new_id()))
             await breath.taken()
         for receipts in await asyncio.gather(*map(means.journal.append, entries)):
-            counts.update(word for receipt in receipts for word in _words(receipt))
+            counts.update([word for receipt in receipts for word in _words(receipt)] or [EMPTY])
     act = Act(who=who, action="import", target="/".join(name), detail={"payloads": len(payloads), **counts})
     await means.journal.change(lambda unit: unit.audit(act))
     return counts

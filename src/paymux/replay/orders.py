@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from paymux.errors import JobRefused
-from paymux.journal.history import Sought
+from paymux.journal.history import Sought, impossible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +22,7 @@ Kind = Literal["republish", "retranslate", "diff", "retry"]
 
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 _TIMES: Final = ("since", "until")
+_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,25 +50,26 @@ def checked(order: Order) -> Order:
         raise JobRefused(f"{order.kind!r} is none of {', '.join(KINDS)}", reason="job_impossible")
     if order.topic is not None and order.kind != "republish":
         raise JobRefused("only what is republished goes to another topic", reason="job_impossible")
+    if order.topic is not None and not _TOPIC.fullmatch(order.topic):
+        raise JobRefused(f"{order.topic[:100]!r} is no name of a topic", reason="job_impossible")
     possible(sought)
-    if order.rate is not None and not order.rate > 0:
-        raise JobRefused("rate should be more than 0", reason="job_impossible")
-    if order.kind == "retry" and sought.outcome not in (None, "quarantined"):
-        raise JobRefused("only what is quarantined is retried", reason="job_impossible")
-    return replace(order, sought=replace(sought, outcome="quarantined")) if order.kind == "retry" else order
+    if order.rate is not None and not 0 < order.rate < math.inf:
+        raise JobRefused("rate should be a number above 0", reason="job_impossible")
+    return replace(order, sought=in_quarantine(sought)) if order.kind == "retry" else order
 
 
 def possible(sought: Sought) -> None:
     """Raises JobRefused(job_impossible) where nothing could ever fit."""
-    if sought.since is not None and sought.until is not None and sought.since >= sought.until:
-        raise JobRefused("until should be later than since", reason="job_impossible")
-    if sought.reason is not None and sought.outcome not in (None, "quarantined"):
-        raise JobRefused(f"what became {sought.outcome} has no reason", reason="job_impossible")
-    provider, account, *rest = [*(sought.payment or "").split("/", 2), "", ""]
-    if sought.payment is not None and not (provider and account and rest[0]):
-        raise JobRefused("a payment is named PROVIDER/ACCOUNT/ID", reason="job_impossible")
-    if sought.payment is not None and not (sought.provider in (None, provider) and sought.account in (None, account)):
-        raise JobRefused("the payment is of another provider or account", reason="job_impossible")
+    if (why := impossible(sought)) is not None:
+        raise JobRefused(why, reason="job_impossible")
+
+
+def in_quarantine(sought: Sought) -> Sought:
+    """Of what is quarantined, whether that is said or not. Raises JobRefused(job_impossible) where it cannot be."""
+    possible(sought)
+    if sought.outcome not in (None, "quarantined"):
+        raise JobRefused(f"what became {sought.outcome} is not quarantined", reason="job_impossible")
+    return replace(sought, outcome="quarantined")
 
 
 def mappings(accounts: Mapping[tuple[str, str], Account]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Comparing in processes of their own, which give way to everything else: a diff of millions of deliveries takes whole
+"""Looking at deliveries in processes of their own, which give way to everything else: millions of them take whole
 cores, and webhooks go on meanwhile.
 """
 
@@ -14,25 +14,34 @@ from functools import cache
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from paymux.errors import JournalUnavailable
+from paymux.errors import JobRefused, JournalUnavailable
 from paymux.journal.sqlite.archive import SqliteArchive
 from paymux.provider import Account
 from paymux.providers import installed
-from paymux.replay.comparing import Compared, compare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from paymux.journal.archive import Rows
+    from paymux.journal.archive import Archive, Rows
     from paymux.journal.jobs import Job
+    from paymux.replay.hearing import Accounts
 
-    # provider, account, livemode, options
-    Told = tuple[tuple[str, str, bool | None, tuple[tuple[str, str], ...]], ...]
+    # provider, account, livemode, mapping, options
+    Told = tuple[tuple[str, str, bool | None, str, tuple[tuple[str, str], ...]], ...]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 IDLE_SECONDS: Final = 10.0
 NICENESS: Final = 5
+
+
+class Work(Protocol[T_co]):
+    """A function of a module, so that a process knows it by its name."""
+
+    async def __call__(self, archive: Archive, accounts: Accounts, topic: str, job: Job, rows: Rows, /) -> T_co: ...
 
 
 class Pool:
@@ -45,12 +54,14 @@ class Pool:
         self._idle: asyncio.TimerHandle | None = None
         self._under_way = 0
 
-    async def compare(self, job: Job, rows: Rows, accounts: Mapping[tuple[str, str], Account], topic: str) -> Compared:
-        """As `comparing.compare`. Raises JournalUnavailable, also where a process is killed: the job comes again."""
+    async def run(
+        self, work: Work[T], job: Job, rows: Rows, accounts: Mapping[tuple[str, str], Account], topic: str
+    ) -> T:
+        """As `work` itself. Raises JournalUnavailable, also where a process is killed: the job comes again."""
         self._under_way += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._started(), _compare, self._path, _told(accounts), topic, job, rows
+                self._started(), _run, work, self._path, _told(accounts), topic, job, rows
             )
         except (BrokenProcessPool, asyncio.CancelledError) as error:
             if _is_cancelled():
@@ -89,7 +100,8 @@ def _is_cancelled() -> bool:
 def _told(accounts: Mapping[tuple[str, str], Account]) -> Told:
     """What a process needs to know of the accounts: no secrets."""
     return tuple(
-        (*name, account.livemode, tuple(sorted(account.options.items()))) for name, account in accounts.items()
+        (*name, account.livemode, account.mapping, tuple(sorted(account.options.items())))
+        for name, account in accounts.items()
     )
 
 
@@ -110,9 +122,9 @@ def _end_with_parent() -> None:
         os._exit(0)
 
 
-def _compare(path: str, told: Told, topic: str, job: Job, rows: Rows) -> Compared:
+def _run(work: Work[T], path: str, told: Told, topic: str, job: Job, rows: Rows) -> T:
     accounts = _accounts(told)
-    return asyncio.run(compare(_archive(path), lambda: accounts, topic, job, rows))
+    return asyncio.run(work(_archive(path), lambda: accounts, topic, job, rows))
 
 
 @cache
@@ -122,8 +134,12 @@ def _archive(path: str) -> SqliteArchive:
 
 @cache
 def _accounts(told: Told) -> Mapping[tuple[str, str], Account]:
+    """Raises JobRefused where another version was installed since the asking process began."""
     providers = installed()
-    return {
+    found = {
         (provider, name): Account(provider=providers[provider], name=name, livemode=livemode, options=dict(options))
-        for provider, name, livemode, options in told
+        for provider, name, livemode, _, options in told
     }
+    if any(found[provider, name].mapping != mapping for provider, name, _, mapping, _ in told):
+        raise JobRefused("another version of paymux was installed meanwhile: restart it", reason="job_impossible")
+    return found

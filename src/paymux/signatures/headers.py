@@ -39,6 +39,6 @@ def check_age(delivery: Delivery, seconds: bytes, tolerance: int) -> None:
         return
     age = delivery.received_at.timestamp() - int(seconds)
     if age > tolerance:
-        raise Rejected(f"signed more than {tolerance} seconds before it came", reason="too_old")
+        raise Rejected(f"signed more than {tolerance} seconds before it came", reason="too_old", age=round(age))
     if age < -tolerance:
-        raise Rejected(f"signed more than {tolerance} seconds after it came", reason="too_new")
+        raise Rejected(f"signed more than {tolerance} seconds after it came", reason="too_new", age=round(age))

@@ -8,9 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
-from uuid_utils import uuid7
 
-from paymux.alarms import Watch
 from paymux.certificates import Certificates
 from paymux.errors import JournalUnavailable
 from paymux.explain.deliveries import Knowledge
@@ -21,29 +19,16 @@ from paymux.http.routes import routes
 from paymux.http.webhooks import Limits, Webhooks
 from paymux.keeping.erasing import Erasing
 from paymux.keeping.retention import Retention
-from paymux.lookup import Lookups
 from paymux.provider_api import open_session
 from paymux.providers import installed
-from paymux.publish.kafka import KafkaPublisher
-from paymux.reconcile import Reconciles
-from paymux.reconcile.steps import Means as ReconcileMeans
-from paymux.relay import Phase, Relay
-from paymux.relay_process import Order, RelayProcess
-from paymux.replay import Replays
-from paymux.replay.steps import Means
-from paymux.settings.accounts import build_accounts, refreshed
+from paymux.relay import Phase
+from paymux.settings.accounts import build_accounts
 from paymux.settings.models import split_address
 from paymux.telemetry import Metrics, log_failure, logger
-from paymux.wiring.parts import admin_tls, bound, clients, kafka_settings, open_journal, pool, reading, told
-from paymux.wiring.shown import (
-    ConnectionReports,
-    Health,
-    LookupReports,
-    Overview,
-    ReconcileReports,
-    RelayReports,
-    TopicReports,
-)
+from paymux.wiring import work
+from paymux.wiring.accounts import Accounts
+from paymux.wiring.parts import admin_tls, bound, clients, kafka_settings, open_journal, reading, told
+from paymux.wiring.shown import ConnectionReports, Health, Overview
 from paymux.wiring.warming import named
 from paymux.wiring.workers import ENDING_SECONDS, Worker
 
@@ -61,7 +46,6 @@ if TYPE_CHECKING:
     from paymux.telemetry import DeliveryLog
 
 BACKLOG: Final = 1024
-LONGEST_TIMER: Final = 86_400.0
 ABANDON_SECONDS: Final = 1.0
 CLOSING_SECONDS: Final = 8.0  # of the journal: the last commit, and the WAL moved into the file
 PATIENCE_SECONDS: Final = 2.0  # with each step, beyond the deadline that it keeps by itself
@@ -85,7 +69,6 @@ class Gateway:
         providers: Mapping[str, Provider],
     ) -> None:
         self.settings = settings
-        self.setups = setups
         self.journal = journal
         self.metrics = Metrics()
         self.health = Health(journal)
@@ -93,28 +76,15 @@ class Gateway:
         self.address = self.admin_address = ""
         self._session = session
         self.certificates = Certificates(session=session, clock=_now)
-        self._providers = providers
-        self._clients = clients(setups, session)
-        self.lookups = Lookups(
-            journal=journal,
-            clients=self._clients,
-            clock=_now,
-            new_id=lambda: str(uuid7()),
-            observe=LookupReports(self.metrics),
-        )
-        self.retention = Retention(journal, timedelta(days=settings.journal.retention_days))
-        self.relay = self._relay(publisher)
+        self.accounts = Accounts(setups, session, providers=providers, now=_now, changed=self._serve)
         self.history, self.archive = reading(journal)
-        self.replays = self._replays()
-        self.reconciles = self._reconciles()
-        self.watch = Watch(
-            journal,
-            self.history,
-            self.metrics,
-            accounts=lambda: list(self.setups),
-            lag=self._lag_seconds,
-            clock=_now,
-        )
+        ground = self._ground()
+        self.relay = work.relay(ground, publisher)
+        self.lookups = work.lookups(ground)
+        self.retention = Retention(journal, timedelta(days=settings.journal.retention_days))
+        self.replays = work.replays(ground, self.relay)
+        self.reconciles = work.reconciles(ground, self.relay)
+        self.watch = work.watch(ground, self.relay)
         self.webhooks = self._webhooks(deliveries)
         self._listener = self._listening()
         self.workers = (
@@ -125,7 +95,6 @@ class Gateway:
             Worker("reconciles", self.reconciles.run, self.metrics),
             Worker("watch", self.watch.run, self.metrics),
         )
-        self._expiry: asyncio.TimerHandle | None = None
 
     @classmethod
     async def start(
@@ -169,7 +138,23 @@ class Gateway:
     def connections(self) -> int:
         return len(self._listener.connections)
 
+    @property
+    def setups(self) -> Mapping[Name, AccountSetup]:
+        """The accounts as they are now."""
+        return self.accounts.setups
+
     # --- parts
+
+    def _ground(self) -> work.Ground:
+        return work.Ground(
+            settings=self.settings,
+            accounts=self.accounts,
+            journal=self.journal,
+            history=self.history,
+            archive=self.archive,
+            metrics=self.metrics,
+            now=_now,
+        )
 
     def _webhooks(self, deliveries: DeliveryLog) -> Webhooks:
         server = self.settings.server
@@ -196,60 +181,6 @@ class Gateway:
             trusted_proxies=self.settings.server.trusted_proxies,
         )
 
-    def _relay(self, publisher: Callable[[], Publisher] | None) -> Relay | RelayProcess:
-        """In a process of its own where there is a file that it can read; with a publisher of one's own, here."""
-        kafka, topics, observer = kafka_settings(self.settings.kafka), TopicReports(), RelayReports(self.metrics)
-        path = self.settings.journal.path
-        if publisher is None and path is not None and self.settings.relay.mode == "process":
-            order = Order(
-                journal=str(path),
-                shard=0,
-                kafka=kafka,
-                accept_positions=self.settings.kafka.accept_positions,
-                log_level=self.settings.log.level,
-                log_form=self.settings.log.format,
-            )
-            return RelayProcess(self.journal, order, observer=observer, on_topics=topics)
-        journal = self.journal
-        return Relay(
-            journal,
-            publisher or (lambda: KafkaPublisher(kafka, journal=journal.identity, shard=0, on_topics=topics)),
-            positions=kafka.positions,
-            accept_positions=self.settings.kafka.accept_positions,
-            observer=observer,
-        )
-
-    def _replays(self) -> Replays:
-        means = Means(
-            journal=self.journal,
-            archive=self.archive,
-            accounts=lambda: {name: setup.account for name, setup in self.setups.items()},
-            topic=self.settings.kafka.events_topic,
-            pool=pool(self.journal),
-        )
-        return Replays(means, self.history, clock=_now, new_id=lambda: str(uuid7()), backlog=self._waiting)
-
-    def _reconciles(self) -> Reconciles:
-        means = ReconcileMeans(
-            journal=self.journal,
-            archive=self.archive,
-            clients=self._clients,
-            clock=_now,
-            new_id=lambda: str(uuid7()),
-            observe=ReconcileReports(self.metrics),
-        )
-        return Reconciles(means, self.history, backlog=self._waiting, schedule=self._reconciled_every)
-
-    def _reconciled_every(self) -> dict[Name, timedelta]:
-        found = {name: setup.settings.reconcile_every for name, setup in self.setups.items()}
-        return {name: every for name, every in found.items() if every is not None}
-
-    async def _lag_seconds(self) -> float:
-        return (await self.relay.lag()).seconds
-
-    async def _waiting(self) -> int:
-        return (await self.relay.lag()).events
-
     def _inside(self) -> Inside:
         overview = Overview(self)
         host, _ = split_address(self.settings.server.admin_listen)
@@ -268,7 +199,7 @@ class Gateway:
             reconciles=self.reconciles,
             retention=self.retention,
             erasing=Erasing(self.journal, self.history, self.archive, topic=self.settings.kafka.events_topic),
-            knowledge=Knowledge(providers=self._providers, scheme=overview.scheme),
+            knowledge=Knowledge(providers=self.accounts.providers, scheme=overview.scheme),
             now=_now,
         )
 
@@ -296,11 +227,11 @@ class Gateway:
     def _run(self) -> None:
         for worker in self.workers:
             worker.start()
-        self._schedule_expiry()
+        self.accounts.watch_expiry()
 
     async def _warm(self) -> None:
         """Nothing waits for the certificates themselves."""
-        accounts = [setup.account for setup in self.setups.values()]
+        accounts = self.accounts.configured.values()
         with suppress(JournalUnavailable):
             self.certificates.warm(await named(accounts, history=self.history, archive=self.archive))
 
@@ -311,31 +242,12 @@ class Gateway:
 
         Raises SettingsError, and then nothing is changed.
         """
-        setups = build_accounts(settings, self._providers)
-        found = clients(setups, self._session, self._clients)
-        self._clients.clear()
-        self._clients.update(found)
-        self._use(setups)
+        self.accounts.reload(settings)
         self.settings = self.settings.model_copy(update={"accounts": settings.accounts})
-        logger().info("reloaded", accounts=len(setups), restart_needed_for=_changed(self.settings, settings))
+        logger().info("reloaded", accounts=len(self.setups), restart_needed_for=_changed(self.settings, settings))
 
-    def _use(self, setups: dict[Name, AccountSetup]) -> None:
-        self.setups = setups
+    def _serve(self, setups: Mapping[Name, AccountSetup]) -> None:
         self.webhooks.routes = routes(setups.values(), self.webhooks.routes)
-        self._schedule_expiry()
-
-    def _schedule_expiry(self) -> None:
-        """Secrets with `not_after` are let go of at that time (V-15)."""
-        if self._expiry is not None:
-            self._expiry.cancel()
-        ends = [end for setup in self.setups.values() if (end := setup.next_expiry(_now())) is not None]
-        if ends:
-            seconds = min((min(ends) - _now()).total_seconds() + 0.001, LONGEST_TIMER)
-            self._expiry = asyncio.get_running_loop().call_later(max(seconds, 0.0), self._expire)
-
-    def _expire(self) -> None:
-        now = _now()
-        self._use({name: refreshed(setup, now) for name, setup in self.setups.items()})
 
     # --- the end
 
@@ -376,8 +288,7 @@ class Gateway:
     async def _hang_up(self) -> None:
         self._listener.pre_shutdown()
         await self._listener.shutdown(ABANDON_SECONDS)
-        if self._expiry is not None:
-            self._expiry.cancel()
+        self.accounts.close()
 
     async def _relayed(self) -> None:
         with suppress(TimeoutError, JournalUnavailable):

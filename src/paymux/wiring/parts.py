@@ -21,12 +21,13 @@ from paymux.lookup import Client
 from paymux.provider_api import Pace, ProviderApi, base_url
 from paymux.publish import Positions
 from paymux.publish.kafka import KafkaSettings, Security
+from paymux.publish.kafka.topics import partition_counts_there
 from paymux.records import Topics
 from paymux.replay.pool import Pool
 from paymux.settings.models import split_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     import aiohttp
 
@@ -76,6 +77,16 @@ def kafka_settings(kafka: Kafka) -> KafkaSettings:
 
 def _revealed(secret: Secret | None) -> str | None:
     return secret.get_secret_value() if secret else None
+
+
+def topic_finder(kafka: Kafka) -> Callable[[str], Awaitable[bool]]:
+    """Whether Kafka has a topic. Raises SettingsError; what it gives raises BrokerUnavailable."""
+    settings = kafka_settings(kafka)
+
+    async def has(topic: str) -> bool:
+        return topic in await partition_counts_there(settings, [topic])
+
+    return has
 
 
 async def open_journal(settings: Settings) -> Journal:

@@ -30,7 +30,9 @@ def payment() -> str:
     return found
 
 
-async def take(journal: Journal, number: int, body: bytes, provider: str = "stripe") -> None:
+async def take(
+    journal: Journal, number: int, body: bytes, provider: str = "stripe", proof: Proof = Proof.SIGNATURE
+) -> None:
     account = Account(provider=BY_NAME[provider], name="acme")
     delivery = Delivery(
         id=delivery_id(number),
@@ -41,7 +43,7 @@ async def take(journal: Journal, number: int, body: bytes, provider: str = "stri
         path=f"/webhooks/{provider}/acme",
         headers=((b"Content-Type", b"application/json"), (b"Authorization", b"a-canary-of-a-secret")),
     )
-    verified = Verified(delivery, Proof.SIGNATURE, 0)
+    verified = Verified(delivery, proof, 0)
     await journal.append(Entry(account=account, verified=verified, items=translate(account, verified)))
 
 

@@ -7,11 +7,12 @@ from contextlib import suppress
 
 import pytest
 
+from paymux.delivery import Proof
 from paymux.errors import JournalUnavailable
 from paymux.http.api.fields import cursor_of
 from paymux.sandbox import samples
 from paymux.statement import OUTCOMES
-from tests.http.api.stories import STORY, delivery_id, payment
+from tests.http.api.stories import STORY, delivery_id, payment, take
 from tests.http.inside import api
 
 
@@ -29,7 +30,7 @@ async def test_newest_first(ask):
     assert (got.status, numbers(got), got.body["next"]) == (200, [4, 3, 2, 1, 0], None)
     first = got.body["deliveries"][0]
     assert (first["outcome"], first["items"][0]["reason"]) == ("quarantined", "unknown_event_type")
-    assert first["received_at"] == "2026-11-20T12:04:00Z"
+    assert (first["received_at"], first["body"]) == ("2026-11-20T12:04:00Z", "kept")
 
 
 async def test_page_by_page(ask):
@@ -202,9 +203,19 @@ async def test_a_raw_body_that_is_gone(ask, journal):
         pass
     got = await ask.get(f"deliveries/{delivery_id(1)}/raw")
     assert (got.status, slug(got)) == (410, "body_gone")
+    assert "retention_days" in got.body["detail"]
     explained = (await ask.get(f"deliveries/{delivery_id(1)}")).body
     assert (explained["delivery"]["size"], explained["request"], explained["records"]) == (None, None, [])
+    assert explained["delivery"]["body"] == "let_go"
     assert (await ask.get("audit")).body["acts"] == []
+
+
+async def test_a_body_that_was_never_kept(ask, journal):
+    """410: what a hint says proves nothing."""
+    await take(journal, 7, b'{"id": "1"}', proof=Proof.HINT)
+    assert (await ask.get(f"deliveries/{delivery_id(7)}")).body["delivery"]["body"] == "never_kept"
+    got = await ask.get(f"deliveries/{delivery_id(7)}/raw")
+    assert (got.status, "never kept" in got.body["detail"]) == (410, True)
 
 
 async def test_operators_see_no_raw_body(ask):

@@ -37,8 +37,9 @@ async def test_a_payment_is_erased(ask, journal):
     assert (act["who"], act["action"], act["target"]) == ("guardian", "erase.payment", KEY)
     assert act["detail"]["why"] == "asked by letter"
     delivery = (await ask.get(f"deliveries?payment={KEY}")).body["deliveries"][0]
-    assert delivery["size"] is None
-    assert (await ask.get(f"deliveries/{delivery['id']}/raw", who="guardian")).status == 410
+    assert (delivery["size"], delivery["body"]) == (None, "erased")
+    raw = await ask.get(f"deliveries/{delivery['id']}/raw", who="guardian")
+    assert (raw.status, "was erased" in raw.body["detail"]) == (410, True)
     shown = await ask.get(f"deliveries/{delivery['id']}")
     assert shown.body["records"][0]["event"]["data"]["payment"] is None
     assert (await ask.get(f"payments/{KEY}")).status == 200

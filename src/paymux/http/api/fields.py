@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from paymux import times
 from paymux.http.api.problems import Problem
 from paymux.http.api.routes import Given
-from paymux.journal.history import Sought
+from paymux.journal.history import Sought, impossible
 
 LONGEST: Final = 512
 LARGEST_ROW: Final = 2**63 - 1
@@ -68,28 +68,10 @@ FILTERS: Final = tuple(Filters.model_fields)
 
 def sought(filters: Wanted) -> Sought:
     """Raises Problem where nothing could ever fit."""
-    given = {name: value for name in FILTERS if (value := getattr(filters, name, None)) is not None}
-    for wrong in (_times, _reason, _payment):
-        wrong(given)
-    return Sought(**given)
-
-
-def _times(given: dict[str, Any]) -> None:
-    if "since" in given and "until" in given and given["since"] >= given["until"]:
-        raise Problem("impossible", "until is not after since")
-
-
-def _reason(given: dict[str, Any]) -> None:
-    if "reason" in given and given.get("outcome", "quarantined") != "quarantined":
-        raise Problem("impossible", f"reason: what became {given['outcome']} has none")
-
-
-def _payment(given: dict[str, Any]) -> None:
-    if "payment" not in given:
-        return
-    provider, account, _ = given["payment"].split("/", 2)
-    if given.get("provider", provider) != provider or given.get("account", account) != account:
-        raise Problem("impossible", "payment: it is of another provider or account than what is sought")
+    found = Sought(**{name: getattr(filters, name, None) for name in FILTERS})
+    if (why := impossible(found)) is not None:
+        raise Problem("impossible", why)
+    return found
 
 
 # --- pages

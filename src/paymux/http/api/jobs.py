@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from paymux.errors import NotStored
 from paymux.explain.jobs import JobFacts, job_facts
 from paymux.http.api.fields import Digits, Filters, Text, following, sought
 from paymux.http.api.routes import API, Answer, Call, Given, Nothing, Route
-from paymux.journal.jobs import Change, ChangeGroup, Job
+from paymux.journal.jobs import Change, ChangeGroup, stored_job
 from paymux.replay import Action
 from paymux.replay.orders import Kind, Order
 from paymux.settings.models import Rate, Topic
@@ -39,7 +38,7 @@ class JobPreview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
-    """NewestJobs first."""
+    """Newest first."""
 
     jobs: Sequence[JobFacts]
 
@@ -143,12 +142,12 @@ async def _list(call: Call[NewestJobs, None]) -> Jobs:
 
 
 async def _show(call: Call[Nothing, None]) -> JobFacts:
-    return job_facts(await _job(call.inside.history.job, call.path["id"]))
+    return job_facts(await stored_job(call.inside.history, call.path["id"]))
 
 
 async def _changes(call: Call[ChangePage, None]) -> Changes:
     history, limit = call.inside.history, call.query.limit
-    job = await _job(history.job, call.path["id"])
+    job = await stored_job(history, call.path["id"])
     found = await history.changes(job.id, after=call.query.cursor or "", limit=limit + 1)
     shown, more = found[:limit], found[limit:]
     cursor = shown[-1].event_id if more else None
@@ -157,7 +156,7 @@ async def _changes(call: Call[ChangePage, None]) -> Changes:
 
 async def _groups(call: Call[Nothing, None]) -> ChangeGroups:
     history = call.inside.history
-    job = await _job(history.job, call.path["id"])
+    job = await stored_job(history, call.path["id"])
     return ChangeGroups(groups=[_group(each) for each in await history.change_groups(job.id)])
 
 
@@ -175,14 +174,6 @@ def _group(group: ChangeGroup) -> ChangeGroupFacts:
         count=group.count,
         example=_change(group.example),
     )
-
-
-async def _job(find: Callable[[str], Awaitable[Job | None]], job_id: str) -> Job:
-    """Raises NotStored."""
-    job = await find(job_id)
-    if job is None:
-        raise NotStored(f"there is no job {job_id[:100]}")
-    return job
 
 
 ROUTES: Final = (

@@ -9,10 +9,10 @@ from typing import Final, Literal
 from pydantic import Field
 
 from paymux.explain.jobs import JobFacts
-from paymux.explain.quarantine import QuarantineFacts, quarantined
 from paymux.http.api.fields import Filters, Text, sought
 from paymux.http.api.jobs import JobPreview, ordered
 from paymux.http.api.routes import Answer, Call, Given, Nothing, Route
+from paymux.journal.history import QuarantineGroup
 from paymux.replay.orders import Order
 from paymux.settings.models import Rate
 from paymux.settings.tokens import Role
@@ -41,7 +41,7 @@ class Discard(Given):
 class Quarantine:
     """Items that are alike are one group, the largest first."""
 
-    groups: Sequence[QuarantineFacts]
+    groups: Sequence[QuarantineGroup]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Discarded:
 
 
 async def _list(call: Call[Nothing, None]) -> Quarantine:
-    return Quarantine(groups=await quarantined(call.inside.history))
+    return Quarantine(groups=await call.inside.history.quarantine())
 
 
 async def _retry(call: Call[Nothing, Retry]) -> Answer:

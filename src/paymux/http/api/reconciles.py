@@ -46,7 +46,7 @@ ROUTES: Final = (
         role=Role.OPERATOR,
         name="createReconcile",
         summary="Page through a provider's list of payments and compare: what differs are the job's changes, of the "
-        "kinds `missed`, `behind`, `amount`, `unknown` and `unreadable`.",
+        "kinds `missed`, `behind`, `status`, `amount`, `unknown` and `unreadable`.",
         call=_create,
         body=ReconcileOrder,
         answers={201: JobFacts},

@@ -22,7 +22,7 @@ class NewestRejections(Given):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectionFacts:
-    """Nothing of it is kept but the body's size and digest."""
+    """Nothing of it is kept but the body's size and digest; `age` as in the groups."""
 
     at: datetime
     provider: str
@@ -31,6 +31,7 @@ class RejectionFacts:
     address: str
     size: int
     sha256: str
+    age: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

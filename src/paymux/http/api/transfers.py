@@ -66,16 +66,19 @@ async def _import(call: Call[Given, Import]) -> Imported:
 
 
 def _payload(index: int, given: Foreign) -> Payload:
-    try:
-        body = base64.b64decode(given.body_base64, validate=True)
-        headers = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in given.headers)
-    except ValueError:
-        raise Problem("impossible", f"payloads.{index}: no base64, or a header that is no text") from None
     asked = given.asked
     question = (
         None if asked is None else Asked(ref=ObjectRef(object=asked.object, id=asked.id), occurred_at=asked.occurred_at)
     )
-    return Payload(body=body, headers=headers, received_at=given.received_at, asked=question)
+    try:
+        return Payload(
+            body=base64.b64decode(given.body_base64, validate=True),
+            headers=tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in given.headers),
+            received_at=given.received_at,
+            asked=question,
+        )
+    except ValueError:
+        raise Problem("impossible", f"payloads.{index}: no base64, or a header that is none") from None
 
 
 async def _deliveries(call: Call[Filters, None]) -> web.StreamResponse:

@@ -15,6 +15,7 @@ from paymux.delivery import Proof
 from paymux.journal import RING
 from paymux.journal.changes import DISCARDED, Changes, Counters, Filed, Rules
 from paymux.journal.group_commit import GroupCommit
+from paymux.journal.history import came_at
 from paymux.journal.lookups import MOST_HINTS, Hints, give_up
 from paymux.records import Topics, is_erased
 from paymux.statement import Ignored
@@ -148,6 +149,8 @@ class MemoryStore:
         for row, more in changes.attempts.items():
             self.attempts[row] += more
         self.jobs |= changes.jobs
+        for job, before in changes.unfound.items():
+            self.found = {name: each for name, each in self.found.items() if each.job != job or each.delivery >= before}
         self.found |= {(change.job, change.event_id): change for change in changes.found}
         self.listed.update(changes.listed)
         self.listed -= {entry for entry in self.listed if entry[0] in changes.unlisted}
@@ -195,8 +198,13 @@ class MemoryStore:
         for row, item in self.item_rows.items():
             if item.delivery in rows:
                 self.item_rows[row] = replace(item, detail=None, item=replace(item.item, outcome=Ignored()))
-        gone = {self.deliveries[row].delivery.id for row in rows}
-        self.lookups = {asked: each for asked, each in self.lookups.items() if each.delivery_id not in gone}
+        batches = Counter(item.delivery for item in self.item_rows.values())
+        gone = {self.deliveries[row].delivery.id: batches[row] > 1 for row in rows}
+        self.lookups = {
+            asked: each
+            for asked, each in self.lookups.items()
+            if each.delivery_id not in gone or (gone[each.delivery_id] and each.ref.id not in changes.erased_names)
+        }
         self.found = {
             name: replace(each, old=None, new=None) if each.row in rows else each for name, each in self.found.items()
         }
@@ -206,6 +214,11 @@ class MemoryStore:
     def has_body(self, row: int | None) -> bool:
         return row is not None and row not in self.emptied
 
+    def kept_since(self, row: int) -> datetime:
+        """An import's time of receipt is somebody else's."""
+        delivery = self.deliveries[row].delivery
+        return max(delivery.received_at, came_at(delivery.id, delivery.via, delivery.received_at))
+
     def old(self, before: datetime) -> list[int]:
         """Deliveries whose bodies may be let go of."""
         needed = {item.delivery for item in self.items if item.outcome == "quarantined"} | self.emptied
@@ -213,7 +226,7 @@ class MemoryStore:
         return [
             row
             for row, kept in self.deliveries.items()
-            if kept.delivery.received_at < before and row not in needed and kept.delivery.id not in asking
+            if self.kept_since(row) < before and row not in needed and kept.delivery.id not in asking
         ]
 
     def _give_up(self, delivery: int | None, reason: str, detail: str) -> None:

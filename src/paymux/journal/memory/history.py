@@ -17,17 +17,17 @@ from paymux.journal.history import (
     StoredRequest,
     came_at,
 )
-from paymux.journal.jobs import ChangeGroup
+from paymux.journal.jobs import EVERY, ChangeGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from paymux.journal import Rejection
     from paymux.journal.audit import Audited
     from paymux.journal.changes import KeptItem, Scope
     from paymux.journal.history import Sought
-    from paymux.journal.jobs import Change, Job
+    from paymux.journal.jobs import Change, Job, JobState
     from paymux.journal.memory import MemoryJournal
 
 
@@ -138,9 +138,10 @@ class MemoryHistory:
         found = sorted(self._store.heard.items())
         return {hour: minutes for (scope, hour), minutes in found if scope == account and hour >= first}
 
-    async def jobs(self, *, limit: int) -> Sequence[Job]:
+    async def jobs(self, *, limit: int, states: Collection[JobState] = EVERY) -> Sequence[Job]:
         await asyncio.sleep(0)
-        return sorted(self._store.jobs.values(), key=lambda job: (job.created_at, job.id), reverse=True)[:limit]
+        found = [job for job in self._store.jobs.values() if job.state in states]
+        return sorted(found, key=lambda job: (job.created_at, job.id), reverse=True)[:limit]
 
     async def job(self, job_id: str) -> Job | None:
         await asyncio.sleep(0)
@@ -176,15 +177,15 @@ class MemoryHistory:
     async def retained(self, before: datetime) -> Retained:
         await asyncio.sleep(0)
         store = self._store
-        bodies = [kept.delivery.received_at for row, kept in store.deliveries.items() if store.has_body(row)]
+        bodies = {row: kept.delivery.received_at for row, kept in store.deliveries.items() if store.has_body(row)}
         going = self._journal.old_bodies(before)
         return Retained(
             bodies=len(bodies),
-            oldest=min(bodies, default=None),
+            oldest=min(bodies.values(), default=None),
             records=len(store.outbox),
             old_bodies=len(going),
             old_records=len(self._journal.old_records(before, going)),
-            held=sum(at < before for at in bodies) - len(going),
+            held=sum(store.kept_since(row) < before for row in bodies) - len(going),
         )
 
     async def audit(self, *, after: int, limit: int) -> Sequence[Audited]:
@@ -215,6 +216,7 @@ class MemoryHistory:
                 secret=kept.secret,
                 sha256=kept.sha256.hex(),
                 size=None if row in store.emptied else len(kept.delivery.body),
+                erased=row in store.erased_rows,
                 items=tuple(items[row]),
             )
             for row, kept in sorted(store.deliveries.items(), reverse=True)

@@ -22,8 +22,10 @@ from paymux.errors import JournalUnavailable, JournalUnusable
 from paymux.journal import RING
 from paymux.journal.changes import Rules
 from paymux.journal.group_commit import GroupCommit
+from paymux.journal.history import Sought
 from paymux.journal.lookups import MOST_HINTS, Hints, give_up
 from paymux.journal.sqlite.outbox import SqliteOutbox
+from paymux.journal.sqlite.reading import bounds
 from paymux.journal.sqlite.retained import OLD_BODIES, OLD_RECORDS
 from paymux.journal.sqlite.rows import LOOKUP_COLUMNS, lookup_row, micro, moment, stored_rejection
 from paymux.journal.sqlite.store import SqliteStore, prepare
@@ -177,8 +179,8 @@ class SqliteJournal(SqliteOutbox):
         return bool(rows)
 
     async def expire(self, before: datetime, limit: int) -> int:
-        mark = await self.mark(0)
-        rows = [row for (row,) in await self._read(OLD_BODIES, (micro(before), mark, limit))]
+        mark, first = await self.mark(0), await self._first_since(before)
+        rows = [row for (row,) in await self._read(OLD_BODIES, (micro(before), first, mark, limit))]
         going = orjson.dumps(rows).decode()
         records = [(0, seq) for (seq,) in await self._read(OLD_RECORDS, (mark, micro(before), going, limit))]
         if rows or records:
@@ -186,6 +188,11 @@ class SqliteJournal(SqliteOutbox):
             self._store.shrink_soon()
             self._store.checkpoint_soon()  # a step writes more pages than many deliveries
         return len(rows) + len(records)
+
+    async def _first_since(self, at: datetime) -> int:
+        """The first row that came at that time or later."""
+        found = partial(bounds, self._query, Sought(until=at))
+        return (await asyncio.get_running_loop().run_in_executor(self._thread, found))[1]
 
     async def scrub(self) -> None:
         await self._store.scrub()
@@ -196,7 +203,7 @@ class SqliteJournal(SqliteOutbox):
 
     async def rejections(self, limit: int) -> Sequence[Rejection]:
         fresh = {slot % RING: rejection for slot, rejection in self._store.rejections}
-        stored = await self._read("SELECT slot, at, provider, account, reason, address, size, sha256 FROM rejections")
+        stored = await self._read("SELECT * FROM rejections")
         found = {row[0]: stored_rejection(row[1:]) for row in stored} | fresh
         return sorted(found.values(), key=lambda rejection: rejection.at, reverse=True)[:limit]
 

@@ -19,7 +19,7 @@ from paymux.journal.history import (
     StoredRecord,
     StoredRequest,
 )
-from paymux.journal.jobs import ChangeGroup
+from paymux.journal.jobs import EVERY, ChangeGroup
 from paymux.journal.sqlite.reading import Reader, conditions
 from paymux.journal.sqlite.retained import AGED_BODIES, ALL_OLD_BODIES, BODIES, COUNT_OLD_RECORDS
 from paymux.journal.sqlite.rows import (
@@ -34,14 +34,14 @@ from paymux.journal.sqlite.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from paymux.journal import Rejection
     from paymux.journal.audit import Audited
     from paymux.journal.changes import Scope
-    from paymux.journal.jobs import Change, Job
+    from paymux.journal.jobs import Change, Job, JobState
 
 STEP: Final = 4096  # deliveries that a search passes over at once
 MOST_NAMED: Final = 10_000  # of one kind of id; a beginning that more have in common finds some of them
@@ -51,7 +51,7 @@ MOST_STEPS: Final = 32  # of a page: what is rarer is found on the following one
 
 _DELIVERY: Final = (
     "row, id, provider, account, received_at, attempts, via, proof, secret, hex(sha256), "
-    "CASE WHEN body IS NULL THEN NULL ELSE length(body) END"
+    "CASE WHEN body IS NULL THEN NULL ELSE length(body) END, erased_at IS NOT NULL"
 )
 _ITEM: Final = (
     "delivery, position, event_key, event_type, occurred_at, livemode, result, outcome, reason, path, detail, "
@@ -162,8 +162,8 @@ class SqliteHistory:
         return [_group(row) for row in await self._ask(lambda: self._query(_QUARANTINE))]
 
     async def rejections(self, limit: int) -> Sequence[Rejection]:
-        sql = "SELECT at, provider, account, reason, address, size, sha256 FROM rejections ORDER BY at DESC LIMIT ?"
-        return [stored_rejection(row) for row in await self._ask(lambda: self._query(sql, (limit,)))]
+        sql = "SELECT * FROM rejections ORDER BY at DESC LIMIT ?"
+        return [stored_rejection(row[1:]) for row in await self._ask(lambda: self._query(sql, (limit,)))]
 
     async def quarantined_at(self, since: datetime) -> Sequence[datetime]:
         def question() -> list[datetime]:
@@ -180,9 +180,11 @@ class SqliteHistory:
         first = int(since.timestamp()) // 3600
         return dict(await self._ask(lambda: self._query(sql, (*account, first))))
 
-    async def jobs(self, *, limit: int) -> Sequence[Job]:
-        sql = "SELECT * FROM jobs ORDER BY created_at DESC, id DESC LIMIT ?"
-        return [stored_job(row) for row in await self._ask(lambda: self._query(sql, (limit,)))]
+    async def jobs(self, *, limit: int, states: Collection[JobState] = EVERY) -> Sequence[Job]:
+        sql = """
+            SELECT * FROM jobs WHERE state IN (SELECT value FROM json_each(?)) ORDER BY created_at DESC, id DESC LIMIT ?
+        """
+        return [stored_job(row) for row in await self._ask(lambda: self._query(sql, (_list(states), limit)))]
 
     async def job(self, job_id: str) -> Job | None:
         rows = await self._ask(lambda: self._query("SELECT * FROM jobs WHERE id = ?", (job_id,)))
@@ -196,7 +198,7 @@ class SqliteHistory:
         return [stored_change(row) for row in await self._ask(lambda: self._query(sql, (job_id, after, limit)))]
 
     async def retained(self, before: datetime) -> Retained:
-        return await self._ask(lambda: self._retained(micro(before)))
+        return await self._ask(lambda: self._retained(before))
 
     async def audit(self, *, after: int, limit: int) -> Sequence[Audited]:
         sql = "SELECT * FROM audit WHERE row > ? ORDER BY row LIMIT ?"
@@ -207,10 +209,11 @@ class SqliteHistory:
 
     # --- in the thread
 
-    def _retained(self, before: int) -> Retained:
+    def _retained(self, at: datetime) -> Retained:
+        before, (_, first) = micro(at), self._reader.bounds(Sought(until=at))
         ((mark,),) = self._query("SELECT coalesce(max(seq), 0) FROM marks WHERE shard = 0")
-        going = [row for (row,) in self._query(ALL_OLD_BODIES, (before, mark))]
-        ((bodies, oldest),), ((aged, _),) = self._query(BODIES), self._query(AGED_BODIES, (before,))
+        going = [row for (row,) in self._query(ALL_OLD_BODIES, (before, first, mark))]
+        ((bodies, oldest),), ((aged, _),) = self._query(BODIES), self._query(AGED_BODIES, (before, first))
         ((records,),) = self._query("SELECT count(*) FROM outbox")
         ((old_records,),) = self._query(COUNT_OLD_RECORDS, (mark, before, _list(going)))
         return Retained(
@@ -316,7 +319,7 @@ def _after(text: str) -> str:
     return text + "\U0010ffff"
 
 
-def _list(values: Sequence[int]) -> str:
+def _list(values: Collection[int | str]) -> str:
     return orjson.dumps(list(values)).decode()
 
 
@@ -340,6 +343,7 @@ def _delivery(row: Any, items: tuple[StoredItem, ...]) -> StoredDelivery:
         secret=row[8],
         sha256=row[9].lower(),
         size=row[10],
+        erased=bool(row[11]),
         items=items,
     )
 

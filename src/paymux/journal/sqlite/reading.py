@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from paymux.journal.history import Sought
 
+    # SQL and its arguments -> rows.
+    Query = Callable[..., Sequence[Any]]
+
 T = TypeVar("T")
 
 # What is sought -> a condition on the items of a delivery.
@@ -59,30 +62,33 @@ class Reader:
     # --- questions that several ask
 
     def bounds(self, sought: Sought) -> tuple[int, int]:
-        """The first row that may be sought, and the one after the last."""
-        # Each alone is a look at the index; both in one would be a look at every row.
-        ((first, last),) = self.query("SELECT (SELECT min(row) FROM deliveries), (SELECT max(row) FROM deliveries)")
-        if first is None:
-            return 0, 0
-        begin = first if sought.since is None else self._first_at(sought.since, first, last + 1)
-        end = last + 1 if sought.until is None else self._first_at(sought.until, first, last + 1)
-        return begin, end
-
-    def _first_at(self, at: datetime, low: int, high: int) -> int:
-        """The first row that came at that time or later: rows are in order of arrival."""
-        while low < high:
-            middle = (low + high) // 2
-            ((name, via, received),) = self.query(
-                "SELECT id, via, received_at FROM deliveries WHERE row = ?", (middle,)
-            )
-            came = came_at(name, via, moment(received) or at)
-            low, high = (middle + 1, high) if came < at else (low, middle)
-        return low
+        return bounds(self.query, sought)
 
     def _forget(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def first_at(query: Query, at: datetime, low: int, high: int) -> int:
+    """The first row that came at that time or later: rows are in order of arrival."""
+    while low < high:
+        middle = (low + high) // 2
+        ((name, via, received),) = query("SELECT id, via, received_at FROM deliveries WHERE row = ?", (middle,))
+        came = came_at(name, via, moment(received) or at)
+        low, high = (middle + 1, high) if came < at else (low, middle)
+    return low
+
+
+def bounds(query: Query, sought: Sought) -> tuple[int, int]:
+    """The first row that may be sought, and the one after the last."""
+    # Each alone is a look at the index; both in one would be a look at every row.
+    ((first, last),) = query("SELECT (SELECT min(row) FROM deliveries), (SELECT max(row) FROM deliveries)")
+    if first is None:
+        return 0, 0
+    begin = first if sought.since is None else first_at(query, sought.since, first, last + 1)
+    end = last + 1 if sought.until is None else first_at(query, sought.until, first, last + 1)
+    return begin, end
 
 
 def conditions(sought: Sought) -> tuple[list[str], list[Any]]:

@@ -128,10 +128,17 @@ def _lookups(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
 def _jobs(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
     return [
         (f"INSERT OR REPLACE INTO jobs VALUES ({_slots(14)})", [_job(job) for job in changes.jobs.values()]),
+        ("DELETE FROM changes WHERE job = ? AND delivery < ?", list(changes.unfound.items())),
         (f"INSERT OR REPLACE INTO changes VALUES ({_slots(12)})", [_change(each) for each in changes.found]),
         ("INSERT OR IGNORE INTO listed VALUES (?, ?)", changes.listed),
         ("DELETE FROM listed WHERE job = ?", [(job,) for job in changes.unlisted]),
     ]
+
+
+_DELETE_LOOKUPS: Final = """
+    DELETE FROM lookups WHERE delivery_id = (SELECT id FROM deliveries WHERE row = ?1)
+        AND (object_id IN (SELECT value FROM json_each(?2)) OR (SELECT count(*) FROM items WHERE delivery = ?1) = 1)
+"""
 
 
 def _erased(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
@@ -144,7 +151,7 @@ def _erased(changes: Changes) -> list[tuple[str, list[tuple[Any, ...]]]]:
             [(micro(changes.erased_at), row) for row in changes.erased] if changes.erased_at else [],
         ),
         ("UPDATE items SET detail = NULL WHERE delivery = ?", rows),
-        ("DELETE FROM lookups WHERE delivery_id = (SELECT id FROM deliveries WHERE row = ?)", rows),
+        (_DELETE_LOOKUPS, [(row, orjson.dumps(changes.erased_names).decode()) for row in changes.erased]),
         ("UPDATE changes SET old = NULL, new = NULL WHERE row IN (SELECT value FROM json_each(?))", listed),
         (
             "UPDATE outbox SET headers = ?, value = ? WHERE seq = ?",
@@ -424,7 +431,7 @@ def header_pairs(stored: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def stored_rejection(row: Any) -> Rejection:
-    at, provider, account, reason, address, size, sha256 = row
+    at, provider, account, reason, address, size, sha256, age = row
     return Rejection(
         at=moment(at) or _EPOCH,
         provider=provider,
@@ -433,4 +440,5 @@ def stored_rejection(row: Any) -> Rejection:
         address=address,
         size=size,
         sha256=sha256,
+        age=age,
     )

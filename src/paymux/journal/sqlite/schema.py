@@ -78,7 +78,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """
         CREATE TABLE rejections (
             slot INTEGER PRIMARY KEY, at INTEGER NOT NULL, provider TEXT NOT NULL, account TEXT NOT NULL,
-            reason TEXT NOT NULL, address TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL
+            reason TEXT NOT NULL, address TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL, age INTEGER
         )
         """,
         """

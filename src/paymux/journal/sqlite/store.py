@@ -263,7 +263,7 @@ class SqliteStore:
 def _along(marks: Mapping[int, int], rejections: Iterable[tuple[int, Rejection]]) -> Batch:
     """What needs no commit of its own goes along with the next."""
     rows = [
-        (slot % RING, micro(r.at), r.provider, r.account, r.reason, r.address, r.size, r.sha256)
+        (slot % RING, micro(r.at), r.provider, r.account, r.reason, r.address, r.size, r.sha256, r.age)
         for slot, r in rejections
     ]
     found: Batch = [
@@ -271,7 +271,7 @@ def _along(marks: Mapping[int, int], rejections: Iterable[tuple[int, Rejection]]
             "INSERT INTO marks VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET seq = max(seq, excluded.seq)",
             list(marks.items()),
         ),
-        ("INSERT OR REPLACE INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows),
+        ("INSERT OR REPLACE INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows),
     ]
     return [(sql, each) for sql, each in found if each]
 

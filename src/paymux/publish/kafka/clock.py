@@ -89,6 +89,7 @@ async def broker_clock(settings: KafkaSettings) -> float | None:
         try:
             answer = await admin._send_request(_DescribeQuorum())  # noqa: SLF001  # the one way to ask something new
         except (errors.KafkaError, NotImplementedError):
+            # aiokafka raises the second where a broker knows the question only in other versions: before Kafka 3.3.
             return None
         return _leaders_time(answer.to_object())
 

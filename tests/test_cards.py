@@ -206,7 +206,7 @@ def test_the_same_text_beside_a_letter_that_is_not_ascii(parts):
     assert mask(f"\u00e9 {text}") == f"\u00e9 {mask(text)}"
 
 
-@pytest.mark.parametrize("unit", ["4", "123456789012 ", "a1", "\u00e9"])
+@pytest.mark.parametrize("unit", ["4", "123456789012 ", "123456789012x", "4 2 4 2 4 2 4 2 4 2 4 2 x", "a1", "\u00e9"])
 def test_a_long_text_is_looked_at_without_a_step_for_each_digit(unit):
     """A megabyte in one text must not stop the event loop: less than one line of Python for each character."""
     text = unit * (10_000 // len(unit))
@@ -232,6 +232,18 @@ def lines_run(work):
     return count
 
 
+def test_a_few_digits_before_a_uuid():
+    """They do not take the beginning of it for their own."""
+    text = "12 1bcdef12-4242-4242-4242-424242424242"
+    assert mask(text) == text
+
+
+def test_card_numbers_after_a_uuid_and_after_few_digits():
+    """What was stepped over ends where it ends."""
+    text = f"{uuid.UUID(int=7)} 4242424242424242, 12 boxes x4242-4242-4242-4242"
+    assert mask(text) == f"{uuid.UUID(int=7)} ************4242, 12 boxes x************4242"
+
+
 def test_a_megabyte_of_digits():
     """The time grows with the length alone: a hostile text is not a way to stop the line."""
     for text in ("4" * 1_000_000, "4242 " * 200_000, "4-" * 500_000, "+42424242424242, " * 60_000):
@@ -242,3 +254,4 @@ def test_more_digits_than_anybody_types():
     """A run that would take long to look into is masked whole, but for its last four digits."""
     assert mask("9" * 300) == "9" * 300
     assert mask("9" * 500) == "*" * 496 + "9999"
+    assert mask("order " + "4242424242424242, " * 30) == "order " + "*" * 536 + "42, "

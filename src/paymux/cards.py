@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHORTEST = 13
 LONGEST = 19
-_LONGEST_RUN = 400  # digits; nobody types more, and to look into it would take long: it is masked whole
+MOST_DIGITS: Final = 400  # of one text, of one object of anything: where there are more, to look into each takes long
 _LONGEST_PHONE = 15  # digits after the +, E.164
 
 # What may stand between groups besides blanks and dashes, and digits of another width, as what they are read as: one
@@ -23,20 +23,30 @@ _PLAIN = str.maketrans(_OTHER_SEPARATORS + _WIDE_DIGITS, " " * len(_OTHER_SEPARA
 
 
 def _runs(separators: str, wide_digits: str) -> re.Pattern[str]:
-    """A UUID, to step over it; or a run of as many digits as the shortest number has or more, in groups, a few blanks
-    or dashes between them, with what stands around the number (an expiry date, a code).
+    """What comes before the next run, and the run: as many digits as the shortest number has or more, in groups, a few
+    blanks or dashes between them, with what stands around the number (an expiry date, a code). Empty at the end.
+
+    UUIDs and shorter runs are stepped over, so that each character is looked at a few times at most, whatever the text.
     """
-    digit, hexadecimal, other = f"[0-9{wide_digits}]", f"[0-9A-Fa-f{wide_digits}]", f"[0-9A-Za-z{wide_digits}]"
-    return re.compile(
-        rf"(?<!{other}){hexadecimal}{{8}}(?:-{hexadecimal}{{4}}){{3}}-{hexadecimal}{{12}}(?!{other})"
-        rf"|(?<!{digit})(?P<run>{digit}(?:[- {separators}]{{0,3}}{digit}){{{SHORTEST - 1},}})"
-    )
+    digit, hexadecimal, word = f"[0-9{wide_digits}]", f"[0-9A-Fa-f{wide_digits}]", f"0-9A-Za-z{wide_digits}"
+    gap = rf"[- {separators}]{{0,3}}+"
+    uuid = rf"(?<![{word}]){hexadecimal}{{8}}(?:-{hexadecimal}{{4}}){{3}}-{hexadecimal}{{12}}(?![{word}])"
+    long = rf"{digit}(?:{gap}{digit}){{{SHORTEST - 1}}}"
+    short = rf"(?!{long}){digit}(?:{gap}(?!{uuid}){digit})*+"
+    return re.compile(rf"((?:{uuid}|{short}|[A-Za-z]++|[^{word}]++)*+)({digit}(?:{gap}{digit})*+)?")
 
 
-# For ASCII and for any text: few texts hold a run, and to see that takes a seventh of the time for ASCII.
-_ASCII_RUN = _runs(_OTHER_SEPARATORS[:5], "")
-_ANY_RUN = _runs(_OTHER_SEPARATORS, _WIDE_DIGITS)
-_POSSIBLE = re.compile(rf"[0-9](?:[-. _\t\n\r]{{0,3}}[0-9]){{{SHORTEST - 1}}}")
+def _first_run(separators: str, wide_digits: str) -> re.Pattern[str]:
+    """Everything up to the first digit of the first run, UUIDs taken for runs: quickly seen, and few texts have one."""
+    digit, other, gap = f"[0-9{wide_digits}]", f"[^0-9{wide_digits}]", rf"[- {separators}]{{0,3}}+"
+    short = rf"{digit}(?:{gap}{digit}){{0,{SHORTEST - 2}}}+(?!{gap}{digit})"
+    return re.compile(rf"(?:{other}*+{short})*+{other}*+{digit}")
+
+
+# For ASCII and for any text.
+_ASCII, _ANY = (_OTHER_SEPARATORS[:5], ""), (_OTHER_SEPARATORS, _WIDE_DIGITS)
+_RUNS: Final = {True: _runs(*_ASCII), False: _runs(*_ANY)}
+_FIRST_RUN: Final = {True: _first_run(*_ASCII), False: _first_run(*_ANY)}
 _GROUP = re.compile(r"[0-9]+")
 # First digits of the networks: Visa; Mastercard, Maestro; Mir, Mastercard; American Express, Diners, JCB; Discover,
 # UnionPay, Maestro.
@@ -49,35 +59,49 @@ _DOUBLED = bytes.maketrans(bytes(range(10)), bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9
 
 
 def mask(text: str) -> str:
-    """`text` with every card number replaced by asterisks and its last four digits."""
-    if len(text) < SHORTEST:
+    """`text` with every card number replaced by asterisks and its last four digits; hidden, where it is nearly all
+    digits.
+    """
+    if len(text) < SHORTEST or not _FIRST_RUN[text.isascii()].match(text):
         return text
-    is_ascii = text.isascii()
-    if is_ascii and not _POSSIBLE.search(text):
+    pieces = _pieces(text)
+    if sum([len(run) for _, run in pieces]) > MOST_DIGITS:
+        return hide(text)
+    return "".join([before + _shown(run, before) if run else before for before, run in pieces])
+
+
+def hide(text: str) -> str:
+    """`text`, hidden from the first run on that could hold a card number, but for its last four characters."""
+    first = _FIRST_RUN[text.isascii()].match(text) if len(text) >= SHORTEST else None
+    if first is None:
         return text
+    start = first.end() - 1
+    return text[:start] + hide_number(text[start:])
+
+
+def hide_number(digits: str) -> str:
+    """All but the last four."""
+    return "*" * (len(digits) - 4) + digits[-4:]
+
+
+def _pieces(text: str) -> list[tuple[str, str]]:
+    """The runs, each with the text before it; then the rest, with none."""
+    pieces: list[tuple[str, str]] = _RUNS[text.isascii()].findall(text)
+    return pieces
+
+
+def _shown(run: str, before: str) -> str:
+    plain = run.translate(_PLAIN)
+    digits = plain.translate(_SEPARATORS)
+    numbers = list(_numbers(plain, digits))
+    if not numbers or (before.endswith("+") and len(digits) <= _LONGEST_PHONE):
+        return run
     shown, done = [], 0
-    for start, end, digits in _found(text, _ASCII_RUN if is_ascii else _ANY_RUN):
-        shown += [text[done:start], "*" * (len(digits) - 4), digits[-4:]]
+    for start, end in _joined(numbers):
+        digits = plain[start:end].translate(_SEPARATORS)
+        shown += [run[done:start], "*" * (len(digits) - 4), digits[-4:]]
         done = end
-    return "".join([*shown, text[done:]]) if done else text
-
-
-def _found(text: str, runs: re.Pattern[str]) -> Iterator[tuple[int, int, str]]:
-    """Where to mask, in order, and the digits that stand there."""
-    for match in runs.finditer(text):
-        if match["run"] is None:
-            continue
-        run = match["run"].translate(_PLAIN)
-        digits = run.translate(_SEPARATORS)
-        numbers = list(_numbers(run, digits)) if len(digits) <= _LONGEST_RUN else [(0, len(run))]
-        if numbers and not _is_phone(match, digits):
-            for start, end in _joined(numbers):
-                yield match.start() + start, match.start() + end, run[start:end].translate(_SEPARATORS)
-
-
-def _is_phone(match: re.Match[str], digits: str) -> bool:
-    start = match.start()
-    return match.string[start - 1 : start] == "+" and len(digits) <= _LONGEST_PHONE
+    return "".join([*shown, run[done:]])
 
 
 def _numbers(run: str, digits: str) -> Iterator[tuple[int, int]]:

@@ -20,6 +20,7 @@ import orjson
 from benchmarks import traffic
 from benchmarks.report import Cell, Report, Spread, arguments, progress, show
 from paymux import signatures
+from paymux.cli.serve import GARBAGE_THRESHOLDS
 from paymux.delivery import Asked, Delivery, ObjectRef, Via
 from paymux.journal import Entry
 from paymux.journal.changes import Counters, Rules
@@ -241,6 +242,7 @@ def _answer(provider: Provider, sample: samples.Sample) -> Delivery:
 def main() -> None:
     options = arguments(__doc__, rounds=5, seconds=0.3).parse_args()
     gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)  # as `serve` does
     subjects = [
         one_event(),
         decisions(),

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paymux.canonical import PaymentStatus
+from paymux.cards import MOST_DIGITS
 from paymux.errors import Untranslatable
-from paymux.wild import DEEPEST, LONGEST_TEXT, Wild, parse_json
+from paymux.wild import DEEPEST, DENSEST, LONGEST_TEXT, MOST_DENSE, Wild, parse_json
 
 
 def wild(**members):
@@ -117,6 +118,43 @@ def test_v52_brackets_in_texts_are_no_depth():
     assert parse_json(b'{"a":"' + b"[{" * 1000 + b'"}').text("a") == "[{" * 1000
 
 
+# --- bodies of little but commas and brackets
+
+SIZE = 4 * DENSEST * MOST_DENSE
+
+
+def of_values(piece, values, size=SIZE):
+    """An object of `size` bytes: a list that holds `values` values in all, and a text that fills up the rest."""
+    each = sum(map(piece.count, (b",", b"[", b"{")))
+    listed = piece * ((values - 4) // each)
+    return b'{"list":[%b0],"rest":"%b"}' % (listed, b"x" * (size - len(listed) - 23))
+
+
+@pytest.mark.parametrize("piece", [b"1,", b"1.5,", b'"",', b"[],", b"{},", b'{"a":1},', b"[[[]]],"])
+def test_a_body_as_dense_as_allowed_and_a_little_more(piece):
+    """One value in 9 bytes is read; from then on it is refused before it is read."""
+    assert parse_json(of_values(piece, SIZE // DENSEST)).text
+    assert "values" in refused(of_values(piece, SIZE // DENSEST + 16)).detail
+
+
+def test_a_small_body_may_be_dense():
+    """The first 2000 values may stand as they like."""
+    assert parse_json(b'{"list":[' + b"1," * (MOST_DENSE - 4) + b"0]}")
+    refused(b'{"list":[' + b"1," * MOST_DENSE + b"0]}")
+
+
+@pytest.mark.parametrize("text", [rb",", rb"[{", rb"\",[", rb"\\\",{", rb"\\\\,["], ids=repr)
+def test_commas_and_brackets_in_texts_are_no_values(text):
+    """Whatever a text is made of, quotes and backslashes among it, it is one value."""
+    assert parse_json(b'{"a":"' + text * MOST_DENSE * 2 + b'"}')
+
+
+def test_a_text_between_dense_lists_hides_no_value():
+    """What ends in an escaped backslash or quote ends there, and the list behind it counts."""
+    for text in (rb'"\\"', rb'"\\\""', b'"["'):
+        refused(b'{"a":' + text + b',"list":[' + b"1," * 3 * MOST_DENSE + b"0]}")
+
+
 # --- V-50: repeated keys
 
 
@@ -157,6 +195,8 @@ def test_v50_a_repeated_key(body):
         b'{"a":1,"a":2,"x\\u0022\\u003a":""}',
         b'{"a":1,"a":2,"x" :"\\":"}',
         b'{"a":"\\":","a":"","x":"\\u0022:\\u0022:"}',
+        b'{"a":1,"a":2,"x":"\\\\u0022\\\\u0022"}',
+        b'{"a":1,"a":2,"x":"\\\\\\u0022\\u0022\\\\"}',
     ],
 )
 def test_v50_a_repeated_key_that_something_else_makes_up_for(body):
@@ -173,6 +213,7 @@ def test_v50_a_repeated_key_that_something_else_makes_up_for(body):
         b'{"a":{"id":1},"b":{"id":1},"c":[{"id":1},{"id":1}]}',
         b'{"a":1,"A":2,"a ":3,"\\u0000a":4}',
         b'{"a\\u0022:":1,"a":2}',
+        b'{"a":"\\\\u0022","b":"\\\\\\u0022","c":"\\\\\\\\u0022\\u0022\\""}',
         b'{"caf\xc3\xa9":1,"cafe\xcc\x81":2}',
         b'{\n  "a": 1,\n  "b"  :  [ ]\n}',
     ],
@@ -188,6 +229,12 @@ def test_v50_the_key_in_the_message_is_short_and_masked():
     assert "4242424242424242" not in detail
     key = b"x" * 60 + b"4242424242424242"
     assert "42424" not in refused(b'{"%s":1,"%s":2}' % (key, key), "duplicate_key").detail
+
+
+def test_v50_a_repeated_key_among_thousands_of_objects():
+    """It is refused without its name: to look for that one would take longer than all the rest."""
+    body = b'{"a":1,"a":2,"list":[' + b'{"some_key":"value"},' * (MOST_DENSE + 1) + b"0]}"
+    assert "'" not in refused(body, "duplicate_key").detail
 
 
 # A text as JSON may spell it: each character plain or escaped.
@@ -556,7 +603,8 @@ def test_card_numbers_in_metadata():
     """They are masked in keys, in texts and as numbers, at any depth."""
     body = (
         b'{"m":{"pan":"4242 4242 4242 4242","4242424242424242":1,"n":4242424242424242,"list":[{"deep":5555555555554444}],'
-        b'"f":4242424242424242.0,"e":4.242424242424242E+15,"negative":-4242424242424242}}'
+        b'"f":4242424242424242.0,"e":4.242424242424242E+15,"negative":-4242424242424242,'
+        b'"tabs":"4242\\t4242\\n4242\\r4242","zeros":4.00000000000100E+15}}'
     )
 
     found = parse_json(body).json("m")
@@ -569,8 +617,11 @@ def test_card_numbers_in_metadata():
         "f": "************4242.0",
         "e": "************4242",
         "negative": "-************4242",
+        "tabs": "************4242",
+        "zeros": "************1000",
     }
     assert "424242424242" not in repr(found)
+    assert parse_json(b'{"m":{"tabs":"4242\\t4242\\n4242\\r4242"}}').json("m") == {"tabs": "************4242"}
 
 
 def test_numbers_in_metadata_keep_their_digits():
@@ -580,6 +631,25 @@ def test_numbers_in_metadata_keep_their_digits():
     assert found == {"a": Decimal("79.90"), "b": [Decimal(2**64)], "c": 2**63 - 1, "d": Decimal("0.1")}
     assert str(found["a"]) == "79.90"
     assert type(found["c"]) is int
+
+
+def test_more_digits_in_metadata_than_anybody_writes():
+    """Each run that could hold a card number is hidden, as a text or a number; everything else stays."""
+    metadata = {"ids": ["1" * 13] * (MOST_DIGITS // 13 - 2), "n": 1700000000000, "f": 7, "note": "12 boxes", "x": 1.5}
+    assert wild(metadata=metadata).json("metadata")["n"] == 1700000000000
+
+    found = wild(metadata=metadata | {"pan": "x 4242 4242 4242 4242", "4242424242424242": [None]}).json("metadata")
+
+    assert found["ids"] == ["*********1111"] * len(metadata["ids"])
+    assert (found["n"], found["f"], found["note"], found["x"]) == ("*********0000", 7, "12 boxes", Decimal("1.5"))
+    assert (found["pan"], found["************4242"]) == ("x ***************4242", [None])
+
+
+def test_as_many_digits_of_full_width_in_metadata():
+    """They count, too."""
+    wide = str.maketrans("0123456789", "\uff10\uff11\uff12\uff13\uff14\uff15\uff16\uff17\uff18\uff19")
+    found = wild(metadata={"ids": [("1" * 13).translate(wide)] * 40}).json("metadata")
+    assert found["ids"][0].startswith("*********")
 
 
 # --- digest

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from paymux.wild.from_form import MOST_FIELDS, parse_form
-from paymux.wild.from_json import DEEPEST, LONGEST_NUMBER, parse_json
+from paymux.wild.from_json import DEEPEST, DENSEST, MOST_DENSE, parse_json
 from paymux.wild.from_xml import MOST_ELEMENTS, parse_xml
 from paymux.wild.value import LONGEST_TEXT, Wild
 
 __all__ = [
     "DEEPEST",
-    "LONGEST_NUMBER",
+    "DENSEST",
     "LONGEST_TEXT",
+    "MOST_DENSE",
     "MOST_ELEMENTS",
     "MOST_FIELDS",
     "Wild",

@@ -2,7 +2,7 @@
 
 What it would get wrong is caught before anything is read: repeated keys (it keeps the last), nesting too deep to write
 again, and numbers it turned into floats. A leaf that became a float is read again from the bytes as a Decimal, so that
-no float is ever used.
+no float is ever used. What costs much for its size, because it is nothing but commas and brackets, is not read at all.
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ from paymux.errors import Untranslatable
 from paymux.wild.value import Wild
 
 DEEPEST: Final = 64
-LONGEST_NUMBER: Final = 1000
+DENSEST: Final = 9  # bytes for each value, on the average; of 800 payloads of all providers, the densest has 15
+MOST_DENSE: Final = 2000  # values of a body that may stand as densely as they like
 
 
 def parse_json(body: bytes) -> Wild:
     """The body's top-level object.
 
-    Raises Untranslatable(shape): not JSON, not an object, nested too deep; (duplicate_key).
+    Raises Untranslatable(shape): not JSON, not an object, nested too deep, too many values for its length;
+    (duplicate_key).
     """
     if not body.strip():
         raise Untranslatable("the body is empty")
+    if len(body) > MOST_DENSE:
+        _refuse_dense(body)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -42,10 +46,31 @@ def parse_json(body: bytes) -> Wild:
     return root
 
 
+def _refuse_dense(body: bytes) -> None:
+    """A body that is little but commas and brackets takes ten times as long as others of its length."""
+    most = max(MOST_DENSE, len(body) // DENSEST)
+    if _values(body) > most and _values(_without_texts(body)) > most:
+        raise Untranslatable(f"the body holds more than {most} values in {len(body)} bytes")
+
+
+def _values(text: bytes) -> int:
+    """Each stands behind a comma or an opening bracket."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def _without_texts(body: bytes) -> bytes:
+    return b"".join(_without_escapes(body).replace(rb"\"", b"").split(b'"')[::2])
+
+
+def _without_escapes(body: bytes) -> bytes:
+    """Without escaped backslashes, so that what follows a backslash is what it escapes."""
+    return body.replace(rb"\\", b"")
+
+
 def _depth(value: Any) -> int:
-    """How many objects and lists stand inside one another."""
+    """How many objects and lists stand inside one another; one more than the most is counted no further."""
     level, depth = [value], 0
-    while containers := [one for one in level if type(one) is dict or type(one) is list]:
+    while depth <= DEEPEST and (containers := [one for one in level if type(one) is dict or type(one) is list]):
         depth += 1
         level = []
         for container in containers:
@@ -54,32 +79,17 @@ def _depth(value: Any) -> int:
 
 
 def _refuse_repeated_keys(body: bytes, value: Any) -> None:
-    """A key that orjson dropped took its quotes along: the value written anew has fewer. Counting is cheap.
-
-    A quote written as an escape would be written anew as a quote, so a body with one is read slowly.
+    r"""A key that orjson dropped took its quotes along: the value written anew has fewer. Counting is cheap, to find
+    the key is not. A quote that stood there as `\u0022` is written anew as a quote, too.
     """
-    if b"\\u0022" not in body and body.count(b'"') == orjson.dumps(value).count(b'"'):
+    quotes = body.count(b'"')
+    if b"\\" in body:
+        quotes += _without_escapes(body).count(rb"\u0022")
+    if quotes == orjson.dumps(value).count(b'"'):
         return
-    _exact(body)
-
-
-def _exact(body: bytes) -> Any:
-    try:
-        return json.loads(
-            body, object_pairs_hook=unique, parse_float=Decimal, parse_int=_integer, parse_constant=_constant
-        )
-    except InvalidOperation:
-        raise Untranslatable("a number's exponent is out of range") from None
-
-
-def _integer(text: str) -> int:
-    if len(text) > LONGEST_NUMBER:
-        raise Untranslatable(f"a number has more than {LONGEST_NUMBER} digits")
-    return int(text)
-
-
-def _constant(text: str) -> Any:
-    raise Untranslatable(f"{text} is not a JSON number")
+    if body.count(b"{") <= MOST_DENSE:
+        json.loads(body, object_pairs_hook=unique)
+    raise Untranslatable("a key stands twice in one object", reason="duplicate_key")
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -104,3 +114,10 @@ class _Exact:
         if self._value is None:
             self._value = _exact(self._body)
         return self._value
+
+
+def _exact(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_float=Decimal)
+    except InvalidOperation:
+        raise Untranslatable("a number's exponent is out of range") from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import orjson
 
 from paymux import times
-from paymux.cards import LONGEST, SHORTEST, mask
+from paymux.cards import LONGEST, MOST_DIGITS, SHORTEST, hide, hide_number, mask
 from paymux.errors import Untranslatable
 
 if TYPE_CHECKING:
@@ -25,8 +25,12 @@ LONGEST_TEXT: Final = 5000
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?")
 _SHORT = 10 ** (SHORTEST - 1)  # no card number is smaller
 _LONGEST_INTEGER = 2**63
-# In JSON of plain ASCII: what may be a number with a fraction or an exponent, or as many digits as a card number has.
-_ODD = re.compile(rb"[0-9][.eE]|[0-9](?:(?:[-. _]|\\[tnr]){0,3}[0-9]){%d}" % (SHORTEST - 1))
+# In JSON that orjson wrote: a number with a fraction or an exponent; and, in plain ASCII, a run of as many digits as a
+# card number has, shorter ones before it stepped over, so that each character is looked at once.
+_FRACTION = re.compile(rb"[:,\[]-?[0-9]+[.e]")
+_GAP = rb"(?:[-. _]|\\[tnr]){0,3}+"
+_RUN = re.compile(rb"(?:[^0-9]*+[0-9](?:%b[0-9]){0,%d}+(?!%b[0-9]))*+[^0-9]*+[0-9]" % (_GAP, SHORTEST - 2, _GAP))
+_DIGITS = bytes([*b"0123456789", *range(0x90, 0x9A)])  # and the last bytes of the wide ones, at most too many
 _ID = re.compile(r"[\x21-\x7e]{1,255}")
 _MODES: Final = {"live": True, "test": False}
 
@@ -58,7 +62,8 @@ class Wild:
         """A JSON pointer; the empty string is the whole body."""
         if self._parent is None:
             return ""
-        token = mask(str(self._key))[:64].replace("~", "~0").replace("/", "~1")
+        key = self._key
+        token = key if type(key) is int else mask(str(key))[:64].replace("~", "~0").replace("/", "~1")
         return f"{self._parent.path}/{token}"
 
     @property
@@ -97,9 +102,12 @@ class Wild:
     def maybe_child(self, *keys: str) -> Wild | None:
         here = self
         for key in keys:
-            if here._object().get(key) is None:  # its own kind
+            value = here._object().get(key)  # its own kind
+            if value is None:
                 return None
-            here = here.child(key)
+            if type(value) is not dict:
+                raise here.at(key).untamed("an object")
+            here = Wild(value, key, here, self._exact)
         return here
 
     def children(self, key: str) -> list[Wild]:
@@ -126,7 +134,7 @@ class Wild:
         value = self._object().get(key)
         if type(value) is not str or len(value) > LONGEST_TEXT:
             raise self.at(key).untamed("a string")
-        return mask(value)
+        return value if len(value) < SHORTEST else mask(value)
 
     def maybe_text(self, key: str) -> str | None:
         return None if self._object().get(key) is None else self.text(key)
@@ -246,15 +254,18 @@ class Wild:
 
         Numbers that are no 64-bit integers keep their digits.
         """
-        if self._object().get(key) is None:
+        value = self._object().get(key)
+        if value is None:
             return None
-        value = self.child(key).value
+        if type(value) is not dict:
+            raise self.at(key).untamed("an object")
         written = orjson.dumps(value)
-        if written.isascii() and not _ODD.search(written):
-            return dict(value)
-        if _has_float(value):
+        if _FRACTION.search(written):
             value = self._reread(key)
-        masked: dict[str, Any] = _masked(value)
+        elif written.isascii() and not _RUN.match(written):
+            return dict(value)
+        digits = len(written) - len(written.translate(None, _DIGITS))
+        masked: dict[str, Any] = (_MASKED if digits <= MOST_DIGITS else _HIDDEN)(value)
         return masked
 
     def json_object(self, key: str) -> dict[str, Any] | None:
@@ -298,31 +309,32 @@ def _kind(value: Any) -> str:
     )
 
 
-def _has_float(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_has_float(child) for child in value.values())
-    if isinstance(value, list):
-        return any(_has_float(child) for child in value)
-    return isinstance(value, float)
+def _masking(text: Callable[[str], str], number: Callable[[str], str]) -> Callable[[Any], Any]:
+    """A function that copies a value, its keys, texts and numbers masked. Little is done for each list or object."""
 
-
-def _masked(value: Any) -> Any:
-    if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, dict):
-        return {mask(key): _masked(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_masked(child) for child in value]
-    if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return _masked_number(value)
-    return value
-
-
-def _masked_number(value: int | Decimal) -> int | Decimal | str:
-    if -_SHORT < value < _SHORT and isinstance(value, int):
+    def masked(value: Any) -> Any:
+        kind = type(value)
+        if kind is str:
+            return text(value) if len(value) >= SHORTEST else value
+        if kind is list:
+            return list(map(masked, value))
+        if kind is dict:
+            return {text(key) if len(key) >= SHORTEST else key: masked(child) for key, child in value.items()}
+        if kind is Decimal or (kind is int and not -_SHORT < value < _SHORT):
+            return _masked_number(value, number)
         return value
-    digits = f"{value:f}" if isinstance(value, Decimal) and abs(value.adjusted()) <= LONGEST else str(value)
-    masked = mask(digits)
-    if masked != digits:
-        return masked
-    return value if -_LONGEST_INTEGER < value < _LONGEST_INTEGER else Decimal(value)
+
+    return masked
+
+
+def _masked_number(value: int | Decimal, masked: Callable[[str], str]) -> int | Decimal | str:
+    digits = str(value)
+    if "E" in digits and isinstance(value, Decimal) and abs(value.adjusted()) <= LONGEST:
+        digits = f"{value:f}"
+    if len(digits) >= SHORTEST and (shown := masked(digits)) != digits:
+        return shown
+    return Decimal(value) if type(value) is int and abs(value) >= _LONGEST_INTEGER else value
+
+
+_MASKED: Final = _masking(mask, mask)
+_HIDDEN: Final = _masking(hide, hide_number)

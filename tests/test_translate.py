@@ -221,11 +221,11 @@ def test_a_batch_is_split_into_items():
 
 def test_a_batch_of_what_nobody_can_read():
     """Each bad item is its own, up to a number; beyond, the delivery is one item, not as many quarantine records."""
-    few = translate(ACCOUNT, delivered({"items": [{"odd": 1}] * 100}))
+    few = translate(ACCOUNT, delivered({"items": [{"odd": 1}] * 64}))
     assert {item.outcome.reason for item in few} == {"shape"}
-    assert len({item.event_key for item in few}) == len(few) == 100
-    (many,) = translate(ACCOUNT, delivered({"items": [{"odd": 1}] * 101}))
-    assert (many.outcome.reason, many.outcome.detail) == ("shape", "more than 100 items of the batch cannot be read")
+    assert len({item.event_key for item in few}) == len(few) == 64
+    (many,) = translate(ACCOUNT, delivered({"items": [{"odd": 1}] * 65}))
+    assert (many.outcome.reason, many.outcome.detail) == ("shape", "more than 64 items of the batch cannot be read")
 
 
 def test_a_bug_in_one_item_of_a_batch():

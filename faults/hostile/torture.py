@@ -79,7 +79,7 @@ VALID: Final[Mapping[str, bytes]] = MappingProxyType(
         "dunder": b'{"__class__":"x","__init__":{}}',
         "a long text": b'"' + b"a" * 10_000 + b'"',
         "a long key": b'{"' + b"a" * 10_000 + b'":1}',
-        "a long list": b"[" + b",".join([b"1"] * 5000) + b"]",
+        "a long list": b"[" + b",".join([b"123456789"] * 5000) + b"]",
         "many keys": b"{" + b",".join(b'"k%d":%d' % (n, n) for n in range(2000)) + b"}",
         "forty levels": b"[" * 40 + b"]" * 40,
         "forty objects": b'{"a":' * 40 + b"1" + b"}" * 40,
@@ -236,6 +236,7 @@ ODD: Final[Mapping[str, tuple[bytes, str | None]]] = MappingProxyType(
         "a hundred thousand levels": (b"[" * 100_000 + b"]" * 100_000, "shape"),
         "a hundred thousand opened": (b"[" * 100_000, "shape"),
         "a hundred thousand objects opened": (b'{"a":' * 100_000, "shape"),
+        "five thousand digits, each a value": (b"[" + b",".join([b"1"] * 5000) + b"]", "shape"),
         "a BOM before": (b"\xef\xbb\xbf1", "shape"),
     }
 )

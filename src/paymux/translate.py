@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from paymux.wild import Wild
 
 
-MOST_UNREADABLE: Final = 100  # items of one batch; the rest would be as many quarantine records
+MOST_UNREADABLE: Final = 64  # items of one batch; the rest would be as many quarantine records
 
 
 def translate(account: Account, verified: Verified) -> tuple[Item, ...]:

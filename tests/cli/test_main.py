@@ -104,10 +104,18 @@ def test_a_reader_that_goes_away_is_no_noise():
     assert (done.stdout.split()[0], done.stderr) == ("stripe", "")
 
 
+# A shell's background jobs, and what they start, ignore SIGINT.
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("paymux", run_name="__main__", alter_sys=True)
+"""
+
+
 def test_ctrl_c_is_no_noise():
     """A command that waits for its input ends without a traceback."""
     running = subprocess.Popen(
-        [sys.executable, "-m", "paymux", "verify", "--requests", "-"],
+        [sys.executable, "-c", INTERRUPTIBLE, "verify", "--requests", "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

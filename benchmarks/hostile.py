@@ -125,23 +125,23 @@ def _spread(piece: bytes, size: int) -> bytes:
 UNREAD: Final = "paymux_filling"
 
 
-def ordinary(body: bytes, size: int) -> bytes:
+def ordinary(body: bytes, size: int, *, is_batch: bool) -> bytes:
     """A sample with more of what it holds: a batch's items, else copies of itself under a key that nobody reads."""
     times = round(size / len(body))
     match body.lstrip()[:1]:
         case _ if times < 2:
             return body
         case b"{":
-            return orjson.dumps(_more(orjson.loads(body), times))
+            return orjson.dumps(_more(orjson.loads(body), times, is_batch=is_batch))
         case b"<":
             return _filled_xml(body, b"<item>" + _inner(body) + b"</item>", times - 1)
         case _:
             return body + b"&filling=" + b"x" * (size - len(body))
 
 
-def _more(document: dict[str, Any], times: int) -> dict[str, Any]:
+def _more(document: dict[str, Any], times: int, *, is_batch: bool) -> dict[str, Any]:
     batch = next((key for key, value in document.items() if isinstance(value, list) and _is_objects(value)), None)
-    if batch is None:
+    if batch is None or not is_batch:
         return {**document, UNREAD: [document] * (times - 1)}
     return {**document, batch: document[batch] * times}
 
@@ -264,13 +264,15 @@ class Subject:
 
     def __init__(self, provider: Provider) -> None:
         self.name = provider.name
+        self.is_batch = provider.split is not None
         self.endpoint, self.stranger = Endpoint.of(provider), Endpoint.of(provider)
         self.samples = [sample.body for sample in samples.webhooks(provider.name)]
 
     def row(self, size: int, *, everywhere: bool) -> dict[str, Cell]:
         progress(f"{self.name}, {size // 1024} KiB")
         longest = max(self.samples, key=len)
-        usual = [self.endpoint.delivery(ordinary(body, len(longest) + size)) for body in self.samples]
+        wanted = len(longest) + size
+        usual = [self.endpoint.delivery(ordinary(body, wanted, is_batch=self.is_batch)) for body in self.samples]
         taken, refused = Dearest(self._take), Dearest(self._refuse)
         for what, body in hostile(longest, size, everywhere=everywhere):
             if (sent := _signed(self.endpoint, body)) is not None:

@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
+from paymux.sandbox.authority import CA_USAGE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -48,7 +50,7 @@ class Authority:
         self.file = folder / f"{name}.pem"
         own = _certificate(self._subject, self._key).issuer_name(self._subject)
         own = own.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        own = own.add_extension(_KEY_USAGE, critical=True)
+        own = own.add_extension(CA_USAGE, critical=True)
         self.file.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
     def issue(self, name: str, *hosts: str, password: str | None = None) -> Files:
@@ -64,19 +66,6 @@ class Authority:
         files.certificate.write_bytes(certificate.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
         files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, _encryption(password)))
         return files
-
-
-_KEY_USAGE = x509.KeyUsage(
-    key_cert_sign=True,
-    crl_sign=True,
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    encipher_only=False,
-    decipher_only=False,
-)
 
 
 def _name(common: str) -> x509.Name:

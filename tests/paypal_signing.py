@@ -17,22 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from paymux.sandbox.authority import CA_USAGE
+
 NAME = "messageverificationcerts.sandbox.paypal.com"
 URL = "https://api.sandbox.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-5a29d60b"
 WEBHOOK_ID = "6MX37520HR194683L"
 TRANSMISSION = "3d0f5a10-3f1e-11f1-9f2b-7b1c2e6a8d40"
-
-_CA_USAGE = x509.KeyUsage(
-    key_cert_sign=True,
-    crl_sign=True,
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    encipher_only=False,
-    decipher_only=False,
-)
 
 
 @dataclass(frozen=True)
@@ -108,7 +98,7 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
         )
         if ca:
-            builder = builder.add_extension(_CA_USAGE, critical=True)
+            builder = builder.add_extension(CA_USAGE, critical=True)
         else:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
             builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

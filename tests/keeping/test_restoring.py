@@ -247,6 +247,14 @@ STORY = [told(number, f"p{number % 3}") for number in range(12)]
 WHOLE = {f"p{each}": [(n + 1, f"e{each + 3 * n}") for n in range(4)] for each in range(3)}
 
 
+async def everything_comes_again(site):
+    """What was told before goes out no more, in whatever order it comes; what is new does."""
+    await site.hear(*reversed(STORY[:9]))
+    assert {key: len(lines) for key, lines in site.events().items()} == {"p0": 3, "p1": 3, "p2": 3}
+    await site.hear(*STORY)
+    assert site.events() == WHOLE
+
+
 @pytest.mark.kafka
 async def test_everything_comes_again_in_another_order(site, tmp_path):
     """Nothing goes out twice; what the copy had and Kafka did not goes out; numbers have no gap."""
@@ -257,10 +265,7 @@ async def test_everything_comes_again_in_another_order(site, tmp_path):
     site.lose()
     done = await brought_back(copy, site.place, site.settings)
     assert (done.position, done.end, done.taken, done.ahead) == (3, 3, 6, 3)
-    await site.hear(*reversed(STORY[:9]))
-    assert {key: len(lines) for key, lines in site.events().items()} == {"p0": 3, "p1": 3, "p2": 3}
-    await site.hear(*STORY)
-    assert site.events() == WHOLE
+    await everything_comes_again(site)
 
 
 @pytest.mark.kafka
@@ -277,10 +282,7 @@ async def test_positions_that_only_the_journal_has(site, tmp_path):
     site.lose()
     done = await brought_back(copy, site.place, site.settings)
     assert (done.position, done.end, done.taken, done.ahead) == (6, 6, 3, 3)
-    await site.hear(*reversed(STORY[:9]))
-    assert {key: len(lines) for key, lines in site.events().items()} == {"p0": 3, "p1": 3, "p2": 3}
-    await site.hear(*STORY)
-    assert site.events() == WHOLE
+    await everything_comes_again(site)
 
 
 @pytest.mark.kafka

@@ -469,17 +469,14 @@ async def test_it_is_stopped_while_news_arrives(world, turns):
 
 async def run_until_rest(world, jobs):
     """Which of them ran at the same time."""
-    task, at_once = asyncio.create_task(world.reconciles.run()), []
-    async with asyncio.timeout(20):
+    at_once = []
+    async with world.running(20):
         while True:
             states = {job.id: (await world.history.job(job.id)).state for job in jobs}
             at_once.append({name for name, state in states.items() if state is JobState.RUNNING})
             if set(states.values()) == {JobState.DONE}:
-                break
+                return at_once
             await asyncio.sleep(0.002)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return at_once
 
 
 async def test_it_is_written_down_who_asked(world):

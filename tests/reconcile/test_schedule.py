@@ -96,17 +96,13 @@ async def one_run(world):
     """Until the standing job has ended once more."""
     job_id = standing_id(NAME)
     before = await world.history.job(job_id)
-    task = asyncio.create_task(world.reconciles.run())
-    async with asyncio.timeout(10):
+    async with world.running(10):
         while True:
             job = await world.history.job(job_id)
             is_new = job is not None and (before is None or job.created_at != before.created_at)
             if is_new and job.state in (JobState.DONE, JobState.FAILED):
-                break
+                return job
             await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return job
 
 
 async def test_what_webhooks_never_tell_is_healed(world):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections import Counter
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from pydantic import SecretStr
@@ -119,6 +121,17 @@ class World:
         return thing[endpoint.id_key]
 
     # --- jobs
+
+    @asynccontextmanager
+    async def running(self, seconds):
+        """Jobs are worked on, for so long at the most."""
+        task = asyncio.create_task(self.reconciles.run())
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def order(self, provider, **more):
         asked = {"since": self.now - 240 * HOUR, "until": self.now, **more}

@@ -56,15 +56,12 @@ def verify(
         sys.exit(_all(requests))
     if provider is None or body is None:
         raise click.UsageError("Give --provider and FILE (- for standard input), or --requests FILE.")
-    named: dict[str, list[str]] = {}
-    for name, value in pairs(headers, ":"):
-        named.setdefault(name, []).append(value)
     told = {
         "provider": provider,
         "secrets": list(secrets),
         "method": method,
         "url": url,
-        "headers": named,
+        "headers": _by_name(headers),
         "body_base64": base64.b64encode(body.read()).decode(),
         "options": dict(pairs(options, "=")),
         "received_at": at,
@@ -110,6 +107,13 @@ def _all(requests: IO[bytes]) -> int:
         _print(result)
         worst = max(worst, code)
     return worst
+
+
+def _by_name(headers: Iterable[str]) -> dict[str, list[str]]:
+    named: dict[str, list[str]] = {}
+    for name, value in pairs(headers, ":"):
+        named.setdefault(name, []).append(value)
+    return named
 
 
 def _print(result: Mapping[str, Any]) -> None:

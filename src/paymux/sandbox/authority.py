@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -22,7 +23,7 @@ def certificate(name: str, at: datetime | None = None) -> tuple[str, str]:
     authority, own = _called("paymux sandbox"), _called(name)
     by_itself = _certificate(authority, authority, authority_key.public_key(), authority_key, since)
     root = _signed(
-        by_itself.add_extension(_AUTHORITY, critical=True).add_extension(_USAGE, critical=True), authority_key
+        by_itself.add_extension(_AUTHORITY, critical=True).add_extension(CA_USAGE, critical=True), authority_key
     )
     leaf = _certificate(own, authority, key.public_key(), authority_key, since).add_extension(
         x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
@@ -32,7 +33,7 @@ def certificate(name: str, at: datetime | None = None) -> tuple[str, str]:
 
 
 _AUTHORITY = x509.BasicConstraints(ca=True, path_length=0)
-_USAGE = x509.KeyUsage(
+CA_USAGE: Final = x509.KeyUsage(
     key_cert_sign=True,
     crl_sign=True,
     digital_signature=False,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from paymux.publish.kafka.connection import let_go, within
 from paymux.publish.kafka.positions import newest_of_each
-from paymux.publish.kafka.reading import Consumed
+from paymux.publish.kafka.reading import Consumed, consumed
 from paymux.publish.kafka.topics import partition_counts_there
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Past:
         while True:
             batches = await self._consumer.getmany(*left, timeout_ms=_POLL_MS)
             found = [
-                _consumed(each) for place, batch in batches.items() for each in batch if each.offset < self.ends[place]
+                consumed(each) for place, batch in batches.items() for each in batch if each.offset < self.ends[place]
             ]
             ended = {place for place in left if await self._consumer.position(place) >= self.ends[place]}
             left -= ended
@@ -114,15 +114,3 @@ async def _bounds(
         return first, {place: at.offset for place, at in found.items() if at is not None}, ends
     finally:
         await let_go(consumer.stop())
-
-
-def _consumed(record: Any) -> Consumed:
-    return Consumed(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-        timestamp=record.timestamp,
-    )

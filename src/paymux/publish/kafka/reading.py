@@ -53,7 +53,7 @@ async def consume(
         while True:
             for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                 for record in records:
-                    yield _consumed(record)
+                    yield consumed(record)
     finally:
         await let_go(consumer.stop())
 
@@ -75,7 +75,7 @@ async def places(
         async with within(FIND_SECONDS, "looking for the events"):
             while any([await consumer.position(place) < end for place, end in ends.items()]):
                 for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
-                    for record in map(_consumed, records):
+                    for record in map(consumed, records):
                         if (event_id := dict(record.headers).get("ce_id")) in wanted:
                             found.setdefault(event_id.decode(), []).append(record)
     finally:
@@ -110,7 +110,8 @@ def _consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
     )
 
 
-def _consumed(record: ConsumerRecord) -> Consumed:
+def consumed(record: ConsumerRecord) -> Consumed:
+    """Without what only aiokafka needs to know of it."""
     return Consumed(
         topic=record.topic,
         partition=record.partition,

@@ -55,18 +55,32 @@ def test_what_is_asked_for_is_what_the_provider_knows(provider):
     assert any(lists) is not bool(listing.order)
 
 
-@pytest.mark.parametrize(("heard", "found"), [(2 * HOUR, "status"), (HOUR / 12, None)])
-async def test_another_status_in_an_answer_that_knows_no_time_of_change(world, heard, found):
-    """Stripe's objects keep none: it is told, each time again and never moved, but for what was heard moments ago."""
+@pytest.mark.parametrize(
+    ("heard", "status", "found"),
+    [(2 * HOUR, "processing", ["status"]), (HOUR / 12, "processing", []), (2 * HOUR, "succeeded", [])],
+)
+async def test_another_status_in_an_answer_that_knows_no_time_of_change(world, heard, status, found):
+    """Stripe's objects keep none: it is told, each time again and never sent, but for what was heard moments ago."""
     world.account("stripe")
     thing = world.made("stripe", "payment_intent", at=world.now - 3 * HOUR)
     payment = world.sandbox.put("stripe", thing)
-    await world.hear("stripe", {**thing, "status": "processing"}, occurred_at=world.now - heard)
+    await world.hear("stripe", {**thing, "status": status}, occurred_at=world.now - heard)
     before = await world.events()
     for _ in range(2):
         job = await world.reconcile("stripe", fixes=True)
-        assert await world.found(job) == ([(found, payment)] if found else [])
+        assert await world.found(job) == [(kind, payment) for kind in found]
     assert await world.events() == before
+    assert len((await world.history.deliveries(Sought(), limit=10)).deliveries) == 1
+
+
+async def test_a_status_that_is_put_right_is_told_once(world):
+    """Where the answer is no older, the provider is further: that is all there is to say."""
+    world.account("stripe")
+    thing = world.made("stripe", "payment_intent", at=world.now - 3 * HOUR)
+    payment = world.sandbox.put("stripe", thing)
+    await world.hear("stripe", {**thing, "status": "processing"})
+    assert await world.found(await world.reconcile("stripe", fixes=True)) == [("behind", payment)]
+    assert await world.found(await world.reconcile("stripe", fixes=True)) == []
 
 
 async def test_without_fixing_nothing_is_appended(world):

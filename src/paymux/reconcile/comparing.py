@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from paymux import lifecycle
-from paymux.canonical import Entity, Payment, Transition
+from paymux.canonical import Entity, Payment
 from paymux.errors import JournalError
 from paymux.journal.changes import Overlay
 from paymux.journal.jobs import Change
@@ -124,21 +124,22 @@ def _stated(view: View, entry: Entry, item: Item, statements: tuple[Statement, .
     if types:
         kind = BEHIND if is_heard else MISSED
         found.append(_differs(entry, job_id, kind, key, types[0], known, payment))
-    elif known is not None and _statuses_differ(known, payment, entry, item):
+    elif known is not None and _statuses_differ(known, payment, entry):
         found.append(_differs(entry, job_id, STATUS, key, "", known, payment))
     if known is not None and _amounts_differ(known, payment, entry, item):
         found.append(_differs(entry, job_id, AMOUNT, key, "", known, payment))
     return Compared(key=key, found=tuple(found))
 
 
-def _statuses_differ(known: Known, statement: Statement, entry: Entry, item: Item) -> bool:
-    """Of objects that keep no time of change: whatever is known counts as newer, for good."""
+def _statuses_differ(known: Known, statement: Statement, entry: Entry) -> bool:
+    """Where nothing would be published, of objects that keep no time of change: what is known counts as newer, for
+    good.
+    """
     block = statement.block
     if not isinstance(block, Payment) or block.updated_at is not None:
         return False
     standing = known.standings.get(standing_name(block))
-    is_stale = _read(known, statement, entry, item).transition is Transition.STALE
-    if standing is None or standing.status == block.status or not is_stale:
+    if standing is None or block.status in (None, standing.status):
         return False
     heard_at = _EPOCH + timedelta(microseconds=standing.order[0])
     return heard_at < entry.verified.delivery.received_at - SETTLED
@@ -150,12 +151,8 @@ def _amounts_differ(known: Known, statement: Statement, entry: Entry, item: Item
     if not isinstance(block, Payment) or block.amount is None or known.amount is None:
         return False
     (_, known_order), amount = known.amount
-    return amount != block.amount and _read(known, statement, entry, item).order[0] >= known_order[0]
-
-
-def _read(known: Known, statement: Statement, entry: Entry, item: Item) -> lifecycle.Reading:
     heard = Heard(transitions=entry.account.provider.transitions, event_key=item.event_key or "", snapshot=True)
-    return lifecycle.read(known, statement, heard)
+    return amount != block.amount and lifecycle.read(known, statement, heard).order[0] >= known_order[0]
 
 
 def _differs(
